@@ -14,7 +14,7 @@ import itertools
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -498,8 +498,21 @@ class Rows:
 
 # One schema for the rows of several files.
 
+EXACT = 2**53
+"""Up to here every whole number is a real one."""
 
-def merged(first: Kind, second: Kind, path: str, notes: list[str]) -> Kind:
+
+class Merging:
+    """What the columns of several files need to make one table."""
+
+    def __init__(self) -> None:
+        self.notes: dict[str, None] = {}
+        """What is changed, in words."""
+        self.exact: dict[tuple[str, ...], str] = {}
+        """Where whole numbers of 64 bits become real ones: the steps from a column, [] into a list; and the type of the other."""
+
+
+def merged(first: Kind, second: Kind, path: tuple[str, ...], merging: Merging) -> Kind:
     """A type that holds the values of both without loss."""
     if first == second or second == pl.Null:
         return first
@@ -509,11 +522,11 @@ def merged(first: Kind, second: Kind, path: str, notes: list[str]) -> Kind:
         fields = {field.name: field.dtype for field in first.fields}
         for field in second.fields:
             fields[field.name] = (
-                merged(fields[field.name], field.dtype, f"{path}.{field.name}", notes) if field.name in fields else field.dtype
+                merged(fields[field.name], field.dtype, (*path, field.name), merging) if field.name in fields else field.dtype
             )
         return pl.Struct(fields)
     if isinstance(first, pl.List) and isinstance(second, pl.List):
-        return pl.List(merged(first.inner, second.inner, path + "[]", notes))
+        return pl.List(merged(first.inner, second.inner, (*path, "[]"), merging))
     texts = (pl.String, pl.Categorical, pl.Enum)
     if first in texts and second in texts:
         return pl.String()
@@ -527,12 +540,43 @@ def merged(first: Kind, second: Kind, path: str, notes: list[str]) -> Kind:
         return pl.Float64()
     small = {pl.Int8(), pl.Int16(), pl.Int32(), pl.UInt8(), pl.UInt16(), pl.UInt32()}
     for integer, real in ((first, second), (second, first)):
-        if integer in small and real in (pl.Float32, pl.Float64):
+        if integer in {*small, pl.Int64(), pl.UInt64()} and real in (pl.Float32, pl.Float64):
+            if integer not in small:
+                merging.exact[path] = named(real)
+            merging.notes[f"{shown(path)} is a whole number in some files and a real one in others: it is written as a real one"] = None
             return pl.Float64()
         if integer.is_integer() and real in texts:
-            notes.append(f"{path} is a whole number in some files and a text in others: it is written as text")
+            merging.notes[f"{shown(path)} is a whole number in some files and a text in others: it is written as text"] = None
             return pl.String()
-    raise Refusal(f"{path} is {named(first)} in one and {named(second)} in another")
+    raise Refusal(f"{shown(path)} is {named(first)} in one and {named(second)} in another")
+
+
+def shown(path: tuple[str, ...]) -> str:
+    """A place in a column, in words."""
+    return ".".join(path).replace(".[]", "[]")
+
+
+def check_exact(tables: Iterable[Table], merging: Merging) -> None:
+    """Refuse whole numbers beyond those that a real number holds exactly, where they would become real ones."""
+    for table in tables if merging.exact else ():
+        kinds = table.lazy().collect_schema()
+        for path, other in merging.exact.items():
+            for frame in table.batches([path[0]]) if path[0] in kinds else ():
+                values = _values_at(frame[path[0]], path[1:])
+                if values is not None and not values.is_between(-EXACT, EXACT).fill_null(value=True).all():
+                    raise Refusal(f"{shown(path)} is a whole number beyond 2^53 in one and {other} in another")
+
+
+def _values_at(values: pl.Series, steps: tuple[str, ...]) -> pl.Series | None:
+    """The whole numbers at a place in a column; None where this file has none there."""
+    for step in steps:
+        if step == "[]" and isinstance(values.dtype, pl.List):
+            values = values.explode()
+        elif isinstance(values.dtype, pl.Struct) and step in {field.name for field in values.dtype.fields}:
+            values = values.struct.field(step)
+        else:
+            return None
+    return values if values.dtype in (pl.Int64, pl.UInt64) else None
 
 
 def named(kind: Kind) -> str:
@@ -541,12 +585,12 @@ def named(kind: Kind) -> str:
     return text if len(text) <= 60 else text[:59] + "…"
 
 
-def union(tables: list[Table], notes: list[str]) -> dict[str, Kind]:
+def union(tables: list[Table], merging: Merging) -> dict[str, Kind]:
     """The columns of all files, in the order in which they first appear."""
     columns: dict[str, Kind] = {}
     for table in tables:
         for name, kind in table.lazy().collect_schema().items():
-            columns[name] = merged(columns[name], kind, name, notes) if name in columns else kind
+            columns[name] = merged(columns[name], kind, (name,), merging) if name in columns else kind
     return columns
 
 
@@ -630,9 +674,10 @@ def send_rows(request: dict[str, Any], replies: Replies) -> dict[str, Any]:
 
 def check_union(request: dict[str, Any], _: Replies) -> dict[str, Any]:
     """Whether the rows of several files make one, and what is changed for that."""
-    notes: list[str] = []
-    union([Table(file, request["limits"]) for file in request["files"]], notes)
-    return {"notes": notes}
+    merging = Merging()
+    union([Table(file, request["limits"]) for file in request["files"]], merging)
+    check_exact((Table(file, request["limits"]) for file in request["all"]), merging)
+    return {"notes": list(merging.notes)}
 
 
 def not_finite(request: dict[str, Any], _: Replies) -> dict[str, Any]:
@@ -651,7 +696,9 @@ def not_finite(request: dict[str, Any], _: Replies) -> dict[str, Any]:
 def send_copy(request: dict[str, Any], replies: Replies) -> dict[str, Any]:
     """Rows of several files as one Parquet or Arrow file, with all columns of all files."""
     tables = [Table(file, request["limits"]) for file in request["files"]]
-    columns = union(tables, [])
+    merging = Merging()
+    columns = union(tables, merging)
+    check_exact(tables, merging)
     frames: list[pl.DataFrame] = []
     room = 0
     for table, file in zip(tables, request["files"], strict=True):

@@ -332,7 +332,8 @@ def union_notes(files: Sequence[Columns]) -> list[str]:
     kinds: dict[tuple[Any, ...], Columns] = {}
     for file in files:
         kinds.setdefault(tuple(file.schema.items()), file)
-    request = {"do": "union", "files": [file.entry() for file in kinds.values()], "limits": _limits(Limits())}
+    every = [file.entry() for file in files]
+    request = {"do": "union", "files": [file.entry() for file in kinds.values()], "all": every, "limits": _limits(Limits())}
     return list(_answer(request)["notes"])
 
 

@@ -19,6 +19,7 @@ from instructsel.errors import InstructselError, PoolError, UsageError
 from instructsel.pool import columnar
 from instructsel.pool.lines import Limits
 from instructsel.pool.pool import Pool
+from instructsel.pool.writer import notes_on_output
 
 ROWS = [{"instruction": f"Say {n}.", "input": None if n % 3 else "please", "output": f"word {n} " * (1 + n % 4)} for n in range(40)]
 TURNS = [
@@ -404,6 +405,25 @@ def test_columns_that_make_no_one_table_are_refused_before_any_row_is_written(tm
     with pytest.raises(UsageError, match=r"meta is Struct.* in one and String in another"):
         pool.write(tmp_path / "out.parquet", [0, 1])
     assert pool.write(tmp_path / "out.jsonl", [0, 1], to="messages") == 2
+
+
+def test_whole_and_real_numbers_of_shards_are_real_where_none_is_changed(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "Q", "weight": 1}, {"role": "assistant", "content": "A", "weight": 1}]
+    whole = {"messages": turns, "q": 2**53, "few": [1, 2]}
+    real = {"messages": [{**turn, "content": turn["content"] + "!", "weight": 0.5} for turn in turns], "q": None, "few": [0.5]}
+    first, second, third = (tmp_path / f"{n}.parquet" for n in range(3))
+    pl.DataFrame([whole]).write_parquet(first)
+    pl.DataFrame([real], schema_overrides={"q": pl.Float64()}).write_parquet(second)
+    pool = Pool.read(first, second)
+    pool.write(tmp_path / "out.parquet")
+    written = pl.read_parquet(tmp_path / "out.parquet")
+    assert {written["q"].dtype, written["few"].dtype} == {pl.Float64(), pl.List(pl.Float64())}
+    assert sorted(written["q"].drop_nulls().to_list()) == [2.0**53]
+    assert Pool.read(tmp_path / "out.parquet").ids == pool.ids
+    assert len([line for line in notes_on_output(pool.files) if "a real one" in line]) == 3
+    pl.DataFrame([{**whole, "q": 2**53 + 1}]).write_parquet(third)
+    with pytest.raises(UsageError, match=r"q is a whole number beyond 2\^53 in one and Float64 in another"):
+        Pool.read(first, second, third).write(tmp_path / "none.parquet")
 
 
 def test_files_of_several_containers_are_written_as_json_lines(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ computing here.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import itertools
 import os
 import pickle
@@ -16,10 +17,11 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
 from instructsel.errors import UsageError
 
@@ -104,6 +106,109 @@ def in_order(function: Callable[[Batch], Result], batches: Iterable[Batch], *, a
                 yield _result(function, *waiting.popleft())
         while waiting:
             yield _result(function, *waiting.popleft())
+
+
+class Beside(Generic[Batch, Result]):
+    """A function's results for batches, which other processes compute while this one does something else, and then this one, too.
+
+        with Beside(modules) as work:          # they start
+            work.give(function, batches)       # they compute
+            ...
+            results = work.results()           # this one helps until all is done
+
+    Args:
+        modules: what they import while nothing is given to them yet.
+    """
+
+    def __init__(self, modules: Sequence[str] = ()) -> None:
+        count = usable() - 1 if hasattr(socket, "AF_UNIX") else 0
+        self._helpers: list[_Helper] = [_Helper() for _ in range(count)]
+        self._modules: tuple[str, ...] = tuple(modules)
+        self._lock = threading.Lock()
+        self._given: Iterator[tuple[int, Batch]] = iter(())
+        self._function: Callable[[Batch], Result] | None = None
+        self._here: Callable[[Batch], Result] | None = None
+        self._done: dict[int, Result] = {}
+        self._lost: deque[tuple[int, Batch]] = deque()
+        self._fault: BaseException | None = None
+        self._is_given = threading.Event()
+        self._threads = [threading.Thread(target=self._serve, args=(helper,), daemon=True) for helper in self._helpers]
+        for thread in self._threads:
+            thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def give(self, function: Callable[[Batch], Result], batches: Iterable[Batch], *, here: Callable[[Batch], Result] | None = None) -> None:
+        """What is computed, once.
+
+        Args:
+            function: see `in_order`.
+            batches: taken as they are needed, by several threads in turn.
+            here: gives the same in this process, where it has more than a batch says.
+        """
+        self._function, self._here, self._given = function, here or function, enumerate(batches)
+        self._is_given.set()
+
+    def results(self) -> list[Result]:
+        """The result of each batch, in order: those that are not there yet are computed here, too."""
+        assert self._here is not None
+        while (following := self._next()) is not None:
+            number, batch = following
+            self._done[number] = self._here(batch)
+            del following, batch
+        for thread in self._threads:
+            thread.join()
+        if self._fault is not None:
+            raise self._fault
+        while self._lost:
+            number, batch = self._lost.popleft()
+            self._done[number] = self._here(batch)
+        return [self._done[number] for number in range(len(self._done))]
+
+    def close(self) -> None:
+        """End the processes."""
+        with self._lock:
+            self._given = iter(())
+        self._is_given.set()
+        for helper in self._helpers:
+            helper.close()
+        for thread in self._threads:
+            thread.join()
+
+    def _next(self) -> tuple[int, Batch] | None:
+        """The next batch with its number; None where there is none, or one could not be made."""
+        with self._lock:
+            try:
+                return None if self._fault is not None else next(self._given, None)
+            except BaseException as error:  # raised by who asks for the results
+                self._fault = error
+                return None
+
+    def _serve(self, helper: _Helper) -> None:
+        """Hand batches to one of the processes."""
+        with contextlib.suppress(_Lost):
+            helper.call(imported, self._modules)
+        self._is_given.wait()
+        while helper.alive and self._function is not None and (following := self._next()) is not None:
+            number, batch = following
+            try:
+                self._done[number] = helper.call(self._function, batch)
+            except _Lost:
+                # It ended, or its function raised: no more is given to it than this one, which is computed here.
+                self._lost.append((number, batch))
+                return
+            del following, batch
+
+
+def imported(modules: Sequence[str]) -> None:
+    """Import modules; what one of them raises is raised where it is used."""
+    for name in modules:
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
 
 
 def in_threads(function: Callable[[Batch], Result], batches: Iterable[Batch]) -> Iterator[Result]:
@@ -254,4 +359,4 @@ def _exactly(connection: socket.socket, length: int) -> bytearray:
     return data
 
 
-__all__ = ["PROCESSES", "in_order", "in_threads", "serve", "usable"]
+__all__ = ["PROCESSES", "Beside", "in_order", "in_threads", "serve", "usable"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from instructsel import processes
 from instructsel.errors import UsageError
-from instructsel.processes import in_order, in_threads, usable
+from instructsel.processes import Beside, in_order, in_threads, usable
 
 
 def here_alone(number: int) -> int:
@@ -114,3 +115,53 @@ def test_a_batch_that_cannot_be_packed_is_computed_here_and_costs_no_process(
     batches: list[Any] = [(number for number in range(3)) if number % 2 else [number] for number in range(30)]
     assert sum(map(len, in_order(sorted, iter(batches), alone=0))) == 15 * 3 + 15
     assert len(started) == 1
+
+
+@pytest.mark.parametrize("count", ["1", "2", "3"])
+def test_what_others_compute_beside_comes_in_order_too(
+    count: str, monkeypatch: pytest.MonkeyPatch, started: list[subprocess.Popen[bytes]]
+) -> None:
+    monkeypatch.setenv(processes.PROCESSES, count)
+    batches = [f"{number} " * (number % 7) for number in range(200)]
+    with Beside[str, list[str]](["json", "there_is_no_such_module"]) as work:
+        work.give(str.split, iter(batches))
+        assert work.results() == [batch.split() for batch in batches]
+    assert len(started) == int(count) - 1
+    assert all(process.poll() is not None for process in started)
+
+
+def test_nothing_given_and_nothing_to_do_end_at_once(monkeypatch: pytest.MonkeyPatch, started: list[subprocess.Popen[bytes]]) -> None:
+    monkeypatch.setenv(processes.PROCESSES, "2")
+    with Beside[str, int]():
+        pass
+    with Beside[str, int]() as work:
+        work.give(len, [])
+        assert work.results() == []
+    assert len(started) == 2 and all(process.poll() is not None for process in started)
+
+
+def test_what_another_process_cannot_do_is_done_here_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(processes.PROCESSES, "2")
+    with Beside[int, int]() as work:
+        work.give(here_alone, range(30))
+        assert work.results() == [number * number for number in range(30)]
+    monkeypatch.setattr(processes, "_PROGRAM", "raise SystemExit({})")
+    with Beside[str, str]() as work:
+        work.give(str.upper, ["a"] * 50, here=lambda batch: batch.upper())
+        assert work.results() == ["A"] * 50
+
+
+def test_what_a_batch_or_its_making_raises_is_raised_by_who_asks_for_the_results(
+    monkeypatch: pytest.MonkeyPatch, started: list[subprocess.Popen[bytes]]
+) -> None:
+    def made() -> Iterator[str]:
+        yield "1"
+        raise LookupError("no more")
+
+    monkeypatch.setenv(processes.PROCESSES, "2")
+    for batches, error in ((["1"] * 20 + ["x"] + ["1"] * 20, ValueError), (made(), LookupError)):
+        with Beside[str, int]() as work:
+            work.give(int, batches)
+            with pytest.raises(error, match=r"invalid literal|no more"):
+                work.results()
+    assert len(started) == 2 and all(process.poll() is not None for process in started)

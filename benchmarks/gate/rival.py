@@ -11,6 +11,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ class Scan:
     """Check → what it says of its finding."""
     seconds: float
     """Of processor, with those of its processes."""
+    wall: float = 0.0
+    """Of the clock."""
 
     def items(self, benchmark: str) -> int:
         """Items of an evaluation set that the folder holds; 0 of a set that it has no index of."""
@@ -80,10 +83,10 @@ class Dropoutt:
         kept = None if self.cache is None else self.cache / f"{_digest(folder, more)}.json"
         if kept is not None and kept.is_file():
             return Scan(**json.loads(kept.read_text(encoding="utf-8")))
-        before = _children()
+        before, began = _children(), time.perf_counter()
         asked = [str(self.command), "scan", str(folder), "--offline", "--no-html", "--no-open", "-q", "-o", str(out), *more]
         process = subprocess.run(asked, capture_output=True, text=True, check=False, env=_environment())
-        seconds = _children() - before
+        seconds, wall = _children() - before, time.perf_counter() - began
         listing = out / "findings.jsonl"
         if not listing.exists():
             raise RivalFault(f"dropoutt ended with {process.returncode} and no findings: {process.stderr.strip()[-400:]}")
@@ -93,6 +96,7 @@ class Dropoutt:
             {finding["check_id"]: int(finding["count"]) for finding in findings},
             {finding["check_id"]: {"detail": finding.get("detail"), **(finding.get("data") or {})} for finding in findings},
             seconds,
+            wall,
         )
         if kept is not None:
             kept.parent.mkdir(parents=True, exist_ok=True)

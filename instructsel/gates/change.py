@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from instructsel.gates.baseline.baseline import Baseline
+    from instructsel.gates.checks.base import Hit
     from instructsel.mixtures.mixture import Mixture
     from instructsel.pool.pool import Pool
 
@@ -70,6 +71,14 @@ class Change:
     """Why the files are no pool: no row of them is an example, and nobody can look at one."""
     folder: Path = field(default_factory=Path.cwd)
     """Where the relative paths of a configuration begin."""
+    answered: dict[str, list[Hit]] = field(default_factory=dict, repr=False)
+    """What checks say, by their `repr`, where they were asked in other processes; see `by_rows`."""
+    is_part: bool = False
+    """Whether these are some rows of a large change."""
+    carried: Path | None = None
+    """Of a part, the folder in which lies what checks need in other processes."""
+    kept: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What `lasting` made."""
     _shared: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -158,6 +167,13 @@ class Change:
         if name not in self._shared:
             self._shared[name] = make()
         value: Shared = self._shared[name]
+        return value
+
+    def lasting(self, name: str, make: Callable[[], Shared]) -> Shared:
+        """The same of what does not depend on the rows: all parts of a change have it in common."""
+        if name not in self.kept:
+            self.kept[name] = make()
+        value: Shared = self.kept[name]
         return value
 
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 from instructsel.collector import seldom_collected
 from instructsel.errors import BaselineError, EnvironmentFault, InstructselError, MissingExtra
 from instructsel.gates.baseline.baseline import Baseline
+from instructsel.gates.by_rows import ask
 from instructsel.gates.change import Change
-from instructsel.gates.checks.base import NotEnough, Result
+from instructsel.gates.checks.base import Check, NotEnough, Result, RowCheck
 from instructsel.gates.config import ConfiguredCheck, GateConfig
 from instructsel.gates.verdict import Verdict
 from instructsel.gates.waivers import Waivers
@@ -58,14 +59,24 @@ def gate(
     if not isinstance(pool, Change):
         check_pool(pool, "gate")
     settings = config if isinstance(config, GateConfig) else GateConfig.default() if config is None else GateConfig.read(config)
-    change = replace(pool if isinstance(pool, Change) else _change(pool, settings), nightly=settings.nightly, folder=settings.folder)
+    change = replace(
+        pool if isinstance(pool, Change) else _change(pool, settings), nightly=settings.nightly, folder=settings.folder, answered={}
+    )
     waivers = Waivers(settings.waivers, today or datetime.now(UTC).date())
-    results = []
+    names = {repr(configured.check): configured.name or configured.check.kind for configured in settings.checks}
+
+    def told(check: Check) -> None:
+        if progress is not None:
+            progress(names.get(repr(check), check.kind))
+
     with seldom_collected():
+        seconds = ask(change, [configured.check for configured in settings.checks if isinstance(configured.check, RowCheck)], told).seconds
+        results = []
         for configured in settings.checks:
-            if progress is not None:
-                progress(configured.name or configured.check.kind)
-            results.append(_result(configured, change, waivers))
+            if repr(configured.check) not in change.answered:
+                told(configured.check)
+            result = _result(configured, change, waivers)
+            results.append(replace(result, seconds=result.seconds + seconds.get(repr(configured.check), 0.0)))
     return Verdict(tuple(results), change, settings.where, settings.nightly, waivers.expired, waivers.stale, dict(waivers.used))
 
 

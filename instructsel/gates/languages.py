@@ -15,6 +15,7 @@ from instructsel.extras import require
 from instructsel.gates.english import ENGLISH, FOREIGN, USUAL
 from instructsel.gates.english_texts import Rule, english_texts
 from instructsel.gates.scripts import SCRIPTS, script_of, written_in
+from instructsel.gates.sieve import few_of
 from instructsel.gates.texts import answers, prose
 from instructsel.pool.writing_systems import LETTER
 
@@ -245,10 +246,10 @@ class IdentifiedTexts:
         self._english: dict[str, bool] = {}
         """Whether other texts are English by their words."""
 
-    def read(self, texts: Iterable[str]) -> None:
+    def read(self, texts: Iterable[str], few: int = MANY) -> None:
         """Tell those of many texts that their words show to be English, or too short: what `of` would tell."""
         listed = [text for text in dict.fromkeys(texts) if text.isascii()]
-        if len(listed) < MANY:
+        if len(listed) < few:
             return
         is_english, letters = english_texts(listed, _LATIN_WORDS, LOOKED_AT, RULE)
         for text, english, n_letters in zip(listed, is_english.tolist(), letters.tolist(), strict=True):
@@ -288,7 +289,7 @@ def identified_texts(change: Change, library: str, needed_by: str) -> Identified
 
     def make() -> IdentifiedTexts:
         texts = IdentifiedTexts(identifier(library, needed_by))
-        texts.read(text for answer in answers(change) for text in (answer.prompt, answer.text))
+        texts.read((text for answer in answers(change) for text in (answer.prompt, answer.text)), few_of(change))
         return texts
 
     return change.shared(f"languages {library}", make)

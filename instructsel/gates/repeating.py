@@ -29,7 +29,7 @@ Mask = NDArray[np.bool_]
 Counts = NDArray[np.int64]
 
 
-def may_loop(texts: Sequence[str], *, min_times: int, min_words: int, max_repeated: float) -> Mask:
+def may_loop(texts: Sequence[str], *, min_times: int, min_words: int, max_repeated: float, few: int = FEW) -> Mask:
     """(n,), which texts `loop_of` or `repeated_share` may say something of; texts beyond ASCII are all among them.
 
     Args:
@@ -37,9 +37,10 @@ def may_loop(texts: Sequence[str], *, min_times: int, min_words: int, max_repeat
         min_times: as `loop_of` takes it.
         min_words: the same.
         max_repeated: the share above which that of repeated groups counts.
+        few: texts of which each is looked through.
     """
     may = np.ones(len(texts), dtype=bool)
-    if len(texts) < FEW:
+    if len(texts) < few:
         return may
     is_ascii = list(map(str.isascii, texts))
     may[np.array(is_ascii, dtype=bool)] = np.concatenate(

@@ -30,12 +30,12 @@ class Sieve:
     Texts beyond ASCII are searched for words in any case, as `phrases.folded` has them; of all else they may hold anything, too.
     """
 
-    def __init__(self, texts: Sequence[str]) -> None:
+    def __init__(self, texts: Sequence[str], few: int = FEW) -> None:
         self._masks: dict[object, Mask] = {}
         self.beyond: Mask = np.ones(len(texts), dtype=bool)
         self._series: polars.Series | None = None
         self._texts: Sequence[str] = texts
-        if len(texts) < FEW:
+        if len(texts) < few:
             return
         import polars
 
@@ -108,14 +108,19 @@ class Sieve:
         return self._masks[key]
 
 
+def few_of(change: Change) -> int:
+    """Texts of a change of which none is searched."""
+    return 1 if change.is_part else FEW
+
+
 def sieve_of_passages(change: Change) -> Sieve:
     """Of every text of a change, in the order of `passages`."""
-    return change.shared("sieve of passages", lambda: Sieve([passage.text for passage in passages(change)]))
+    return change.shared("sieve of passages", lambda: Sieve([passage.text for passage in passages(change)], few_of(change)))
 
 
 def sieve_of_answers(change: Change) -> Sieve:
     """Of the answers of a change, in the order of `answers`."""
-    return change.shared("sieve of answers", lambda: Sieve([answer.text for answer in answers(change)]))
+    return change.shared("sieve of answers", lambda: Sieve([answer.text for answer in answers(change)], few_of(change)))
 
 
-__all__ = ["Mask", "Sieve", "sieve_of_answers", "sieve_of_passages"]
+__all__ = ["Mask", "Sieve", "few_of", "sieve_of_answers", "sieve_of_passages"]

@@ -209,9 +209,10 @@ def parse_again(raw: bytes) -> Any:
         RowFault: it is no JSON, so the file has changed.
     """
     try:
-        return _with_long_numbers(raw, orjson.loads(raw))
+        value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise _diagnose(raw, error) from None
+    return value if _keys_of_texts(value) else _with_long_numbers(raw, value)
 
 
 def _with_long_numbers(raw: bytes, value: Any) -> Any:

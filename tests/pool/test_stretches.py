@@ -16,7 +16,7 @@ import pytest
 from instructsel import Pool, processes, score
 from instructsel.errors import PoolError
 from instructsel.indicators.base import Batch
-from instructsel.pool import stretches
+from instructsel.pool import row_batches, stretches
 from instructsel.pool.formats._base import Format
 from instructsel.pool.formats.alpaca import Alpaca
 from instructsel.pool.lines import Limits
@@ -78,7 +78,7 @@ def small(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
     for module in (stretches, by_rows):
         monkeypatch.setattr(module, "LARGE", 0)
     monkeypatch.setattr(stretches, "STRETCH", 5_000)
-    monkeypatch.setattr(by_rows, "BYTES", 5_000)
+    monkeypatch.setattr(row_batches, "BYTES", 5_000)
 
 
 def alone(monkeypatch: pytest.MonkeyPatch, *paths: Path, **options: Any) -> Pool:

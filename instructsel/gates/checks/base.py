@@ -34,6 +34,8 @@ from instructsel.stats.proportion import wilson
 from instructsel.text import counted, masked, masked_excerpt, neutral, without_keys
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from instructsel.gates.change import Change
 
 MESSAGE: Final = 500
@@ -178,13 +180,21 @@ class RowCheck(Check):
     """Share of the rows that may be so, in place of a number. In a pull request the check fails where the lower bound of the share's
     interval is above it, nightly where the share is."""
 
+    of_row: ClassVar[bool] = False
+    """Whether a hit depends on the conversation of its row alone, and telling takes some time: parts of a change are asked in several processes."""
+
     @abstractmethod
     def hits(self, change: Change) -> Iterator[Hit]:
         """The rows that are so, in any order."""
 
+    def carry(self, change: Change, folder: Path) -> None:
+        """Make what other processes would have to make again, and write it into a folder, which is `carried` there."""
+        return
+
     def result(self, change: Change, severity: str, waived: Waived) -> Result:
         """Ask every row."""
-        hits = [(self._finding(hit, change, severity), hit.is_mild) for hit in self.hits(change)]
+        answered = change.answered.get(repr(self))
+        hits = [(self._finding(hit, change, severity), hit.is_mild) for hit in (self.hits(change) if answered is None else answered)]
         hits.sort(key=lambda entry: _order(entry[0]))
         findings = waived.applied([finding for finding, _ in hits])
         # By the hit, and not by its severity: beneath info there is none.

@@ -62,6 +62,7 @@ class ChatMarkup(RowCheck):
     severity: ClassVar[str] = "warning"
     source: ClassVar[str] = "Transformers documentation, chat templates: special tokens in a text are taken for the template's own"
     fix: ClassVar[str] = "Take the markup out, and split the row into turns where it holds several."
+    of_row: ClassVar[bool] = True
 
     allow: tuple[str, ...] = field(default=())
     """Tokens that may stand in texts, e.g. of a pool that is formatted already."""

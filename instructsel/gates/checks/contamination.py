@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from pathlib import Path
 from typing import ClassVar
 
 from instructsel.errors import UsageError
 from instructsel.experiments.limits import between
+from instructsel.gates.baseline.tensor_file import digest_of
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, Result, RowCheck, Waived
-from instructsel.gates.contamination.index import ItemIndex
+from instructsel.gates.contamination.index import ENDING, ItemIndex
 from instructsel.gates.contamination.items import LM_EVAL
-from instructsel.gates.contamination.matching import DECIDING, THRESHOLD, Evidence, Rule, find_items
+from instructsel.gates.contamination.matching import DECIDING, THRESHOLD, Evidence, Rule, Search
 from instructsel.text import counted
 
 
@@ -27,6 +29,7 @@ class Contamination(RowCheck):
     source: ClassVar[str] = "Tülu 3 (arXiv:2411.15124, 3.2) and OLMo 3: 8-grams that cover half of an item's words"
     fix: ClassVar[str] = "Take the rows out: instructsel decontaminate FILE --against SET -o CLEAN.jsonl"
     needs: ClassVar[tuple[str, ...]] = ("evaluation sets",)
+    of_row: ClassVar[bool] = True
 
     sets: tuple[str, ...] = ()
     """Evaluation sets: files of any format, lm-eval:TASK, or indices that `instructsel gate index` wrote."""
@@ -56,7 +59,17 @@ class Contamination(RowCheck):
         return 'No evaluation set is named. In gate.toml, under [defaults]: sets = ["gsm8k_test.jsonl", "lm-eval:arc_easy", "evals.index"]'
 
     def _index(self, change: Change) -> ItemIndex:
-        return change.shared(f"items {self.sets}", lambda: ItemIndex.of(named_sets(change, self.sets)))
+        def make() -> ItemIndex:
+            return ItemIndex.of(named_sets(change, self.sets)) if change.carried is None else ItemIndex.read(self._file(change.carried))
+
+        return change.lasting(f"items {self.sets}", make)
+
+    def _file(self, folder: Path) -> Path:
+        return folder / f"{digest_of(repr(self.sets).encode())}{ENDING}"
+
+    def carry(self, change: Change, folder: Path) -> None:
+        """The index."""
+        self._index(change).write(self._file(folder))
 
     def result(self, change: Change, severity: str, waived: Waived) -> Result:
         """Ask every row; how many items nobody can look for is said."""
@@ -79,7 +92,9 @@ class Contamination(RowCheck):
             return
         left_out, n_items = self._counts(change)
         check_some(n_items - left_out, self.sets)
-        evidence = find_items(self._index(change), (row.example for row in change.rows), self.rule)
+        index = self._index(change)
+        search = change.lasting(f"search {self.sets} {self.rule}", lambda: Search(index, self.rule))
+        evidence = search.found(row.example for row in change.rows)
         for (position, name), items in groupby(evidence, key=lambda item: (item.position, item.set)):
             listed = sorted(items, key=lambda item: (-item.coverage, -item.matched, item.item))
             yield Hit(position, _message(listed), listed[0].coverage, evidence=listed[0].excerpt, key=name)

@@ -38,6 +38,7 @@ class Echo(RowCheck):
     severity: ClassVar[str] = "warning"
     source: ClassVar[str] = "Wang et al. 2023, arXiv:2212.10560 (Self-Instruct): instances whose output repeats the input are taken out"
     fix: ClassVar[str] = "Take the prompt out of the response, or take the row out."
+    of_row: ClassVar[bool] = True
 
     min_share: float = field(default=0.9, metadata=between(0.5, 1))
     """How much of prompt and answer has to be common, by groups of five words or by characters."""

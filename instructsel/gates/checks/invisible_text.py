@@ -61,6 +61,7 @@ class InvisibleText(RowCheck):
     severity: ClassVar[str] = "warning"
     source: ClassVar[str] = "Unicode Technical Report 36, security considerations; Boucher and Anderson 2021, arXiv:2111.00169"
     fix: ClassVar[str] = "Take the characters out, or decode the text again from its source."
+    of_row: ClassVar[bool] = True
 
     allow: tuple[str, ...] = field(default=())
     """Kinds that may be there: control, direction, zero-width, tag, replacement, private, mojibake, decomposed."""

@@ -32,6 +32,7 @@ class Language(RowCheck):
     fix: ClassVar[str] = "Take the rows out, or allow the language."
     needs: ClassVar[tuple[str, ...]] = ("the extra gate", "the setting allow")
     by_default: ClassVar[bool] = False
+    of_row: ClassVar[bool] = True
 
     allow: tuple[str, ...] = field(default=())
     """The languages of prompts and responses, as ISO 639-1 names them: en, de, zh."""

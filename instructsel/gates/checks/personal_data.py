@@ -29,6 +29,7 @@ class PersonalData(RowCheck):
     source: ClassVar[str] = "phonenumbers (libphonenumber), python-stdnum (checksums), RFC 2606, RFC 5737; Subramani et al. 2023, TrustNLP"
     fix: ClassVar[str] = "Take the data out of the row, or put invented data of documentation there."
     needs: ClassVar[tuple[str, ...]] = ("the extra gate for numbers; addresses of mail are found without it",)
+    of_row: ClassVar[bool] = True
 
     entities: tuple[Literal["email", "phone", "card", "iban", "national-id", "ip"], ...] = ("email", "phone", "card", "iban", "national-id")
     """What is looked for."""

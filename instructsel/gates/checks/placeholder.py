@@ -285,6 +285,7 @@ class Placeholder(RowCheck):
         "AlpacaDataCleaned, 2023: the kinds of rows that were mended in Alpaca; Promptsource templates (arXiv:2202.01279)"
     )
     fix: ClassVar[str] = "Write the text that belongs there, or take the row out."
+    of_row: ClassVar[bool] = True
 
     allow: tuple[str, ...] = field(default=())
     """Placeholders that are an answer here, in small letters."""

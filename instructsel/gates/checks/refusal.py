@@ -278,6 +278,7 @@ class Refusal(RowCheck):
         "Taori et al. 2023, Alpaca; Röttger et al. 2024, arXiv:2308.01263: refusals in training data make models refuse more"
     )
     fix: ClassVar[str] = "Answer the prompt, or take the row out; keep refusals that are meant with a waiver or a max_rate."
+    of_row: ClassVar[bool] = True
 
     max_characters: int = field(default=0, metadata=between(0, 1 << 40))
     """Only responses up to so long count as refusals; 0 where their length does not matter."""

@@ -13,6 +13,7 @@ from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
 from instructsel.gates.loops import loop_of, repeated_share
 from instructsel.gates.repeating import may_loop
+from instructsel.gates.sieve import few_of
 from instructsel.gates.texts import answers, around
 
 WANTED: Final = re.compile(
@@ -42,6 +43,7 @@ class Repetition(RowCheck):
         "Holtzman et al. 2020, arXiv:1904.09751; Rae et al. 2021, arXiv:2112.11446, table A1: repeated lines and n-grams"
     )
     fix: ClassVar[str] = "Generate the response again, or take the row out."
+    of_row: ClassVar[bool] = True
 
     min_times: int = field(default=4, metadata=between(2, 1 << 20))
     """How often words or a line have to stand there in a row."""
@@ -54,7 +56,11 @@ class Repetition(RowCheck):
         """Every answer that is stuck."""
         listed = answers(change)
         likely = may_loop(
-            [answer.text for answer in listed], min_times=self.min_times, min_words=self.min_words, max_repeated=self.max_repeated
+            [answer.text for answer in listed],
+            min_times=self.min_times,
+            min_words=self.min_words,
+            max_repeated=self.max_repeated,
+            few=few_of(change),
         )
         for answer in compress(listed, likely.tolist()):
             if len(answer.text) < self.min_words:

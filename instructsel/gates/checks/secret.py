@@ -64,6 +64,7 @@ class SecretInRow(RowCheck):
     fix: ClassVar[str] = (
         "Revoke the secret, and take it out of the row or put a placeholder there: it has been public since it was committed."
     )
+    of_row: ClassVar[bool] = True
 
     package: Literal["core", "detect-secrets"] = "core"
     """core: instructsel's patterns; detect-secrets: those and that package's detectors, which need the extra gate."""

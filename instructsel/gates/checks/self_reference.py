@@ -218,6 +218,7 @@ class SelfReference(RowCheck):
         "Chiang et al. 2023, Vicuna; Zhou et al. 2023, arXiv:2305.11206 (LIMA): responses of another assistant's voice are taken out"
     )
     fix: ClassVar[str] = "Rewrite the response in your assistant's voice, or take the row out."
+    of_row: ClassVar[bool] = True
 
     allow: tuple[str, ...] = field(default=())
     """Phrases that are your assistant's own, in small letters: a finding that contains one is none."""

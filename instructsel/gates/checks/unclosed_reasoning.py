@@ -34,6 +34,7 @@ class UnclosedReasoning(RowCheck):
         "the chat templates of reasoning models, which cut reasoning at its closing mark (DeepSeek-R1, Qwen3, Magistral, gpt-oss)"
     )
     fix: ClassVar[str] = "Put the missing mark where the reasoning begins or ends, or take the row out."
+    of_row: ClassVar[bool] = True
 
     opened_by_template: bool = False
     """Whether the template writes the opening mark, so that a text begins inside of the reasoning and only closes it."""

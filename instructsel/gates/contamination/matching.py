@@ -105,23 +105,15 @@ def find_items(
         rule: when an item counts.
         progress: called with the rows looked at so far.
     """
-    search = _Search(index, rule or Rule())
-    done = 0
-    for batch in batches(examples, BATCH, _size):
-        for number, evidence in sorted(search.batch(batch), key=lambda pair: pair[0]):
-            for entry in evidence:
-                yield Evidence(done + number, *entry)
-        done += len(batch)
-        if progress is not None:
-            progress(done)
+    yield from Search(index, rule or Rule()).found(examples, progress=progress)
 
 
 Found = tuple[str, int, str, float, int, int, str]
 
 
 @dataclass(eq=False)
-class _Search:
-    """Looks at batches of rows."""
+class Search:
+    """Looks for the items of an index in rows."""
 
     index: ItemIndex
     rule: Rule
@@ -160,6 +152,17 @@ class _Search:
             decided.add(PARTS.index(PROMPT))
         self.decides: NDArray[np.bool_] = np.isin(self.index.part_of, sorted(decided))
         self.supports: NDArray[np.bool_] = np.isin(self.index.part_of, [PARTS.index(PASSAGE), PARTS.index(CHOICES)])
+
+    def found(self, examples: Iterable[Example], *, progress: Callable[[int], None] | None = None) -> Iterator[Evidence]:
+        """The items that rows hold; see `find_items`."""
+        done = 0
+        for batch in batches(examples, BATCH, _size):
+            for number, evidence in sorted(self.batch(batch), key=lambda pair: pair[0]):
+                for entry in evidence:
+                    yield Evidence(done + number, *entry)
+            done += len(batch)
+            if progress is not None:
+                progress(done)
 
     def batch(self, examples: Sequence[Example]) -> Iterator[tuple[int, list[Found]]]:
         """Number of a row in the batch → what it holds."""
@@ -366,4 +369,4 @@ def _size(example: Example) -> int:
     return sum([len(message.text) for message in example.messages])
 
 
-__all__ = ["DECIDING", "THRESHOLD", "Evidence", "Rule", "find_items"]
+__all__ = ["DECIDING", "THRESHOLD", "Evidence", "Rule", "Search", "find_items"]

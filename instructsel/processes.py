@@ -118,9 +118,10 @@ class Beside(Generic[Batch, Result]):
 
     Args:
         modules: what they import while nothing is given to them yet.
+        first: a function, and what it is called with in one of them before anything is given to it; see `first_result`.
     """
 
-    def __init__(self, modules: Sequence[str] = ()) -> None:
+    def __init__(self, modules: Sequence[str] = (), first: tuple[Callable[[Any], Any], Any] | None = None) -> None:
         count = usable() - 1 if hasattr(socket, "AF_UNIX") else 0
         self._helpers: list[_Helper] = [_Helper() for _ in range(count)]
         self._modules: tuple[str, ...] = tuple(modules)
@@ -132,7 +133,14 @@ class Beside(Generic[Batch, Result]):
         self._lost: deque[tuple[int, Batch]] = deque()
         self._fault: BaseException | None = None
         self._is_given = threading.Event()
-        self._threads = [threading.Thread(target=self._serve, args=(helper,), daemon=True) for helper in self._helpers]
+        self._first: tuple[Callable[[Any], Any], Any] | None = first
+        self._first_result: Any = None
+        self._has_first = threading.Event()
+        if first is None or not self._helpers:
+            self._has_first.set()
+        self._threads = [
+            threading.Thread(target=self._serve, args=(helper, number), daemon=True) for number, helper in enumerate(self._helpers)
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -152,6 +160,11 @@ class Beside(Generic[Batch, Result]):
         """
         self._function, self._here, self._given = function, here or function, enumerate(batches)
         self._is_given.set()
+
+    def first_result(self) -> Any:
+        """What `first` gave, when it is there; None where it raised, or where no other process is to be had."""
+        self._has_first.wait()
+        return self._first_result
 
     def results(self) -> list[Result]:
         """The result of each batch, in order: those that are not there yet are computed here, too."""
@@ -188,10 +201,14 @@ class Beside(Generic[Batch, Result]):
                 self._fault = error
                 return None
 
-    def _serve(self, helper: _Helper) -> None:
+    def _serve(self, helper: _Helper, number: int) -> None:
         """Hand batches to one of the processes."""
         with contextlib.suppress(_Lost):
             helper.call(imported, self._modules)
+        if number == 0 and self._first is not None:
+            with contextlib.suppress(_Lost):
+                self._first_result = helper.call(*self._first)
+            self._has_first.set()
         self._is_given.wait()
         while helper.alive and self._function is not None and (following := self._next()) is not None:
             number, batch = following

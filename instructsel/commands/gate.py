@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -16,6 +17,7 @@ from instructsel.pool.reading_options import DEFAULTS, ReadingOptions
 
 if TYPE_CHECKING:
     from instructsel.commands._gate_outputs import Outputs
+    from instructsel.gates.by_rows import Company
     from instructsel.gates.change import Change
     from instructsel.gates.config import GateConfig
     from instructsel.gates.git_range import NewRows
@@ -128,8 +130,9 @@ def command(
     say(f"Checks: {settings.where or 'the default ones; no gate.toml and no [tool.instructsel.gate] here'}", quiet=quiet)
     for line in (added.statement(), *added.notes) if added is not None else ():
         say(line, quiet=quiet)
-    change = _read(names, reading, settings, outputs, added=added, quiet=quiet)
-    verdict = _asked(change, settings, quiet=quiet)
+    with _company(names, settings, added) as company:
+        change = _read(names, reading, settings, outputs, added=added, quiet=quiet)
+        verdict = _asked(change, settings, company, quiet=quiet)
     outputs.write(verdict)
     if json:
         write_json(verdict.as_dict(fail_on))
@@ -236,7 +239,16 @@ def _read(
     return change
 
 
-def _asked(change: Change, settings: GateConfig, *, quiet: bool) -> Verdict:
+def _company(names: list[str], settings: GateConfig, added: NewRows | None) -> AbstractContextManager[Company | None]:
+    """Other processes that begin while large files are read; none where most rows may be no new ones."""
+    from instructsel.gates.by_rows import ahead
+
+    is_whole = settings.baseline is None and added is None
+    company = ahead([configured.check for configured in settings.checks], names, settings.folder) if is_whole else None
+    return nullcontext() if company is None else company
+
+
+def _asked(change: Change, settings: GateConfig, company: Company | None, *, quiet: bool) -> Verdict:
     """The verdict of all checks."""
     from instructsel.gates.gate import gate
 
@@ -244,7 +256,7 @@ def _asked(change: Change, settings: GateConfig, *, quiet: bool) -> Verdict:
     total = len(settings.checks)
     counter = iter(range(total))
     try:
-        return gate(change, settings, progress=lambda kind: progress(next(counter, total), total))
+        return gate(change, settings, progress=lambda kind: progress(next(counter, total), total), company=company)
     finally:
         progress.close()
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from instructsel.collector import seldom_collected
 from instructsel.errors import InstructselError
 from instructsel.gates.baseline.known import nothing
 from instructsel.gates.change import Change, ChangedRow
-from instructsel.gates.checks.base import Hit, RowCheck
+from instructsel.gates.checks.base import Check, Hit, RowCheck
 from instructsel.gates.finding import Place
 from instructsel.pool.example import Example
 from instructsel.pool.row_batches import RowBatch, can_be_batched, row_batches, size_of
@@ -69,13 +69,76 @@ class Asked:
     """The `repr` of a check → seconds that it took, of all processes."""
 
 
-def ask(change: Change, checks: Sequence[RowCheck], told: Callable[[RowCheck], None]) -> Asked:
+class Company:
+    """Other processes, and the folder for what checks carry there; here parts have what their change has."""
+
+    def __init__(self, checks: Sequence[RowCheck], folder: Path | None = None) -> None:
+        """Start them.
+
+        Args:
+            checks: those that are asked there.
+            folder: where the relative paths of a configuration begin, where the files are not read yet: what checks carry is made there.
+        """
+        self.place: tempfile.TemporaryDirectory[str] = tempfile.TemporaryDirectory(prefix="instructsel-gate-")
+        first = None if folder is None else (carry_all, (tuple(checks), self.place.name, str(folder)))
+        self.is_ahead: bool = first is not None
+        self.work: Beside[Part, PartHits] = Beside(_modules(checks), first)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.work.close()
+        _kept.pop(self.place.name, None)
+        self.place.cleanup()
+
+    def carries(self, check: RowCheck, change: Change) -> bool:
+        """Whether what a check needs in other processes is there."""
+        if type(check).carry is RowCheck.carry or (self.is_ahead and repr(check) in (self.work.first_result() or ())):
+            return True
+        try:
+            check.carry(change, Path(self.place.name))
+        except ENDING:
+            raise
+        except BaseException:  # said where the check is asked in its turn
+            return False
+        return True
+
+
+def ahead(checks: Sequence[Check], names: Sequence[str], folder: Path) -> Company | None:
+    """Processes for a large change, before its files are read; None where they are small, or there is no core for it.
+
+    Args:
+        checks: of a configuration.
+        names: the files.
+        folder: where the relative paths of the configuration begin.
+    """
+    apart = _of_row(checks)
+    size = sum(Path(name).stat().st_size for name in names if Path(name).is_file())
+    return Company(apart, folder) if apart and usable() > 1 and size * len(apart) >= LARGE else None
+
+
+def carry_all(work: tuple[tuple[RowCheck, ...], str, str]) -> list[str]:
+    """What checks carry, made in another process: the `repr` of those that could be."""
+    checks, place, folder = work
+    change = Change(nothing((), Reading()), folder=Path(folder), kept=_kept.setdefault(place, {}))
+    carried: list[str] = []
+    for check in checks:
+        with suppress(Exception):
+            if check.locked(change) is None:
+                check.carry(change, Path(place))
+                carried.append(repr(check))
+    return carried
+
+
+def ask(change: Change, checks: Sequence[RowCheck], told: Callable[[RowCheck], None], company: Company | None = None) -> Asked:
     """Ask checks of rows of a large change, with both cores; `Change.answered` has what they say. Of a small one nothing is asked.
 
     Args:
         change: the rows.
         checks: those of the configuration, in their order.
         told: called with each check that was asked.
+        company: the processes, where they were started ahead.
     """
     asked = Asked()
     if not _apart(change, checks):
@@ -84,12 +147,19 @@ def ask(change: Change, checks: Sequence[RowCheck], told: Callable[[RowCheck], N
     apart = _apart(change, checks)
     if not apart:
         return asked
-    work: Beside[Part, PartHits] = Beside(_modules(apart))
-    with _folder(change) as folder, work:
-        apart = [check for check in apart if _carries(check, change, Path(folder))]
-        batches = row_batches(change.pool, size=PART)
-        parts = (Part(batch, positions, tuple(apart), folder) for positions, batch in batches)
-        work.give(ask_part, parts, here=lambda part: _asked(part, [change.rows[position].example for position in part.positions.tolist()]))
+    with company or Company(apart) as beside:
+        _kept[beside.place.name] = change.kept
+        sent = apart if beside.is_ahead else [check for check in apart if beside.carries(check, change)]
+
+        def parts() -> Iterator[Part]:
+            if beside.is_ahead:
+                sent[:] = [check for check in sent if beside.carries(check, change)]
+            for positions, batch in row_batches(change.pool, size=PART):
+                yield Part(batch, positions, tuple(sent), beside.place.name)
+
+        beside.work.give(
+            ask_part, parts(), here=lambda part: _asked(part, [change.rows[position].example for position in part.positions.tolist()])
+        )
         for check in checks:
             if check not in apart and not check.asks_of_reading:
                 started = time.perf_counter()
@@ -98,11 +168,11 @@ def ask(change: Change, checks: Sequence[RowCheck], told: Callable[[RowCheck], N
                     asked.seconds[repr(check)] = time.perf_counter() - started
                     told(check)
         try:
-            results = work.results()
+            results = beside.work.results()
         except InstructselError:
             # The file has changed since it was read, which each check says in its turn.
             return asked
-    for number, check in enumerate(apart):
+    for number, check in enumerate(sent):
         asked.seconds[repr(check)] = sum(result.seconds[number] for result in results)
         if all(result.hits[number] is not None for result in results):
             hits = [hit for result in results for hit in result.hits[number] or ()]
@@ -135,9 +205,14 @@ def _asked(part: Part, examples: Sequence[Example]) -> PartHits:
     return PartHits(tuple(hits), tuple(seconds))
 
 
+def _of_row(checks: Sequence[Check]) -> list[RowCheck]:
+    """The checks of this package that look at each row alone."""
+    return [check for check in checks if isinstance(check, RowCheck) and check.of_row and type(check).__module__.startswith(OURS)]
+
+
 def _apart(change: Change, checks: Sequence[RowCheck]) -> list[RowCheck]:
     """The checks that are asked about parts: none of a small change, with one process, or where examples have several rows."""
-    apart = [check for check in checks if check.of_row and type(check).__module__.startswith(OURS)]
+    apart = _of_row(checks)
     if not apart or change.unread is not None or not len(change.pool) or usable() == 1 or not can_be_batched(change.pool):
         return []
     return apart if size_of(change.pool) * len(apart) >= LARGE else []
@@ -158,28 +233,6 @@ def _modules(checks: Sequence[RowCheck]) -> list[str]:
     return ["polars", __name__, *dict.fromkeys(type(check).__module__ for check in checks)]
 
 
-@contextmanager
-def _folder(change: Change) -> Iterator[str]:
-    """A folder for what checks carry; here they have what the change has."""
-    with tempfile.TemporaryDirectory(prefix="instructsel-gate-") as folder:
-        _kept[folder] = change.kept
-        try:
-            yield folder
-        finally:
-            del _kept[folder]
-
-
-def _carries(check: RowCheck, change: Change, folder: Path) -> bool:
-    """Whether what a check needs in other processes is there."""
-    try:
-        check.carry(change, folder)
-    except ENDING:
-        raise
-    except BaseException:  # said where the check is asked in its turn
-        return False
-    return True
-
-
 def _hits(check: RowCheck, change: Change) -> list[Hit] | None:
     """What a check says; None where it ends otherwise."""
     try:
@@ -190,4 +243,4 @@ def _hits(check: RowCheck, change: Change) -> list[Hit] | None:
         return None
 
 
-__all__ = ["Asked", "ask", "ask_part"]
+__all__ = ["Asked", "Company", "ahead", "ask", "ask_part"]

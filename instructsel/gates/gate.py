@@ -22,6 +22,7 @@ from instructsel.pool.pool import check_pool
 from instructsel.text import masked, neutral
 
 if TYPE_CHECKING:
+    from instructsel.gates.by_rows import Company
     from instructsel.pool.pool import Pool
 
 LACKING: Final = EnvironmentFault.exit_code
@@ -38,6 +39,7 @@ def gate(
     *,
     today: date | None = None,
     progress: Callable[[str], None] | None = None,
+    company: Company | None = None,
 ) -> Verdict:
     """May these rows join?
 
@@ -48,6 +50,7 @@ def gate(
         config: which checks, or the file that says so; by default those that need nothing but the rows.
         today: on which waivers hold.
         progress: called with the kind of the check that begins.
+        company: other processes that were started while the files were read; see `by_rows.ahead`.
 
     Raises:
         UsageError: what is no pool, or a configuration that cannot be.
@@ -70,7 +73,9 @@ def gate(
             progress(names.get(repr(check), check.kind))
 
     with seldom_collected():
-        seconds = ask(change, [configured.check for configured in settings.checks if isinstance(configured.check, RowCheck)], told).seconds
+        seconds = ask(
+            change, [configured.check for configured in settings.checks if isinstance(configured.check, RowCheck)], told, company
+        ).seconds
         results = []
         for configured in settings.checks:
             if repr(configured.check) not in change.answered:

@@ -116,6 +116,36 @@ def test_parts_of_a_change_give_the_verdict_of_one_process(
     assert {repr(check) for check in named} <= answered[-1].keys() and not answered[0]
 
 
+@pytest.mark.parametrize("spoilt", ["", "no set", "lost"])
+def test_processes_that_begin_while_files_are_read_give_the_same(
+    spoilt: str, change: tuple[Path, GateConfig], monkeypatch: pytest.MonkeyPatch, answered: list[dict[str, list[Hit]]]
+) -> None:
+    if spoilt == "no set":
+        Path("evals.jsonl").unlink()
+    if spoilt == "lost":
+        monkeypatch.setattr(processes, "_PROGRAM", "raise SystemExit({})")
+    expected = alone(change, monkeypatch)
+    company = by_rows.ahead([configured.check for configured in change[1].checks], [str(change[0])], change[1].folder)
+    assert company is not None
+    with company:
+        place = Path(company.place.name)
+        verdict = gate(read_change([str(change[0])]), change[1], company=company)
+    assert verdict.as_dict() == expected
+    assert not place.exists()
+    assert any(check.startswith("Contamination(") for check in answered[-1]) == (spoilt != "no set")
+    assert ("evals.jsonl" in json.dumps(expected["checks"])) == (spoilt == "no set")
+
+
+def test_nothing_begins_ahead_for_small_files_or_on_one_core(change: tuple[Path, GateConfig], monkeypatch: pytest.MonkeyPatch) -> None:
+    every = [configured.check for configured in change[1].checks]
+    monkeypatch.setenv(processes.PROCESSES, "1")
+    assert by_rows.ahead(every, [str(change[0])], change[1].folder) is None
+    monkeypatch.setenv(processes.PROCESSES, "2")
+    monkeypatch.setattr(by_rows, "LARGE", 96 << 20)
+    assert by_rows.ahead(every, [str(change[0]), "no_such_file.jsonl"], change[1].folder) is None
+    assert by_rows.ahead([], [str(change[0])], change[1].folder) is None
+
+
 def test_a_check_that_crashes_in_another_process_is_asked_here(change: tuple[Path, GateConfig], monkeypatch: pytest.MonkeyPatch) -> None:
     expected = alone(change, monkeypatch)
     broken = "import instructsel.gates.checks.echo as echo; echo._may_hold = {}; "

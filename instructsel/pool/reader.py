@@ -283,7 +283,7 @@ class PoolReader:
         reader.counts.update(read.counts)
         self._drop_unwanted(read)
         not_read = row_formats.note(reader.unread([value for _, value in sample], tally.marks.read | self.source_fields))
-        why = "each row by its own format" if len(reader.counts) > 1 else why
+        why = _why(reader, sample, why)
         report = tally.report(source, "; ".join(part for part in (f"{_named(reader)}: {why}", not_read) if part))
         if not report.kept:
             worst = max({**report.dropped, **report.quarantined}.items(), key=lambda item: item[1], default=("no rows", 0))
@@ -530,6 +530,15 @@ def _sample(rows: Iterator[tuple[Row, Any]]) -> list[tuple[Row, Any]]:
         if len(sample) == registry.SAMPLE or size > SAMPLE_BYTES:
             break
     return sample
+
+
+def _why(reader: RowReader, sample: Sequence[tuple[Row, Any]], why: str) -> str:
+    """Why the rows of a file were read as they were, where that is the reason of the format of most of its rows."""
+    if len(reader.counts) > 1:
+        return "each row by its own format"
+    other = next((form for form in reader.others if form.name in reader.counts), None)
+    reasons = (other.fits(value) for _, value in sample if isinstance(value, Mapping)) if other is not None else iter(())
+    return next((reason for reason in reasons if reason is not None), why)
 
 
 def _first_fault(source: Source, sample: Sequence[tuple[Row, Any]]) -> str:

@@ -400,3 +400,8 @@ def test_a_row_that_is_not_trained_on_is_dropped_under_every_name_of_a_turns_wei
 @pytest.mark.parametrize(("field", "value"), [("learn", "much"), ("skip", [1]), ("is_target", "metres")])
 def test_a_field_of_a_turn_that_is_another_thing_is_no_weight(field: str, value: Any) -> None:
     assert read({**SAID, field: value}).messages[-1].weight is None
+
+
+def test_the_reason_is_that_of_the_format_that_read_the_rows_that_are_left(tmp_path: Path) -> None:
+    pool = pool_of(tmp_path, {"messages": [ASKED, SAID], "images": ["a.png"]}, {"prompt": "Ebb?", "completion": "At six."})
+    assert note(pool).startswith("prompt_completion: has 'prompt' and 'completion'")

@@ -15,72 +15,66 @@ from instructsel.text import counted, excerpt
 
 PANEL: Final = "Scores from elsewhere"
 
-Imports = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--import",
-        metavar="FILE",
-        help="Take scores from this file: .jsonl, .json, .csv, .tsv or .parquet, each also .gz or .zst. Repeatable: each holds a part of the rows or of the columns.",
-        rich_help_panel=PANEL,
-    ),
-]
-Column = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--column",
-        metavar="[SYMBOL=]FIELD",
-        help="Field that holds the numbers, in the files of --import or else in the pool's own rows; OBJECT.FIELD for one of an object. Repeatable.",
-        rich_help_panel=PANEL,
-    ),
-]
-JoinBy = Annotated[
-    str,
-    typer.Option(
-        "--join",
-        metavar="WAY",
-        help="What joins a file to the rows: id (instructsel's, or the rows' field id), order, FIELD, FIELD=FIELD_OF_THE_FILE, several with commas, "
-        "row=FIELD (row numbers from 0), or auto: the first that fits, which is said.",
-        rich_help_panel=PANEL,
-    ),
-]
-Direction = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--direction",
-        metavar="[SYMBOL=]higher|lower",
-        help="Which values are better; recorded, and ranked by nothing.",
-        rich_help_panel=PANEL,
-    ),
-]
-Unit = Annotated[
-    list[str] | None, typer.Option("--unit", metavar="[SYMBOL=]TEXT", help="Unit of imported values; recorded.", rich_help_panel=PANEL)
-]
-MaxUnmatched = Annotated[
-    float,
-    typer.Option(
-        "--max-unmatched-fraction",
-        min=0,
-        max=1,
-        help="Share of examples that may be without an imported score before the run ends.",
-        rich_help_panel=PANEL,
-    ),
-]
-
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """The options as they were written."""
+    """Scores that another program computed."""
 
-    files: Sequence[str] = ()
-    """Of --import."""
-    columns: Sequence[str] = ()
-    """[SYMBOL=]FIELD."""
-    join: str = "auto"
-    directions: Sequence[str] = ()
-    """[SYMBOL=]higher or lower."""
-    units: Sequence[str] = ()
-    """[SYMBOL=]TEXT."""
-    max_unmatched_fraction: float = MAX_UNMATCHED
+    import_files: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import",
+            metavar="FILE",
+            help="Take scores from this file: .jsonl, .json, .csv, .tsv or .parquet, each also .gz or .zst. Repeatable: each holds a part of the rows or of the columns.",
+            rich_help_panel=PANEL,
+        ),
+    ] = None
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column",
+            metavar="[SYMBOL=]FIELD",
+            help="Field that holds the numbers, in the files of --import or else in the pool's own rows; OBJECT.FIELD for one of an object. Repeatable.",
+            rich_help_panel=PANEL,
+        ),
+    ] = None
+    join: Annotated[
+        str,
+        typer.Option(
+            "--join",
+            metavar="WAY",
+            help="What joins a file to the rows: id (instructsel's, or the rows' field id), order, FIELD, FIELD=FIELD_OF_THE_FILE, several with commas, "
+            "row=FIELD (row numbers from 0), or auto: the first that fits, which is said.",
+            rich_help_panel=PANEL,
+        ),
+    ] = "auto"
+    direction: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--direction",
+            metavar="[SYMBOL=]higher|lower",
+            help="Which values are better; recorded, and ranked by nothing.",
+            rich_help_panel=PANEL,
+        ),
+    ] = None
+    unit: Annotated[
+        list[str] | None, typer.Option("--unit", metavar="[SYMBOL=]TEXT", help="Unit of imported values; recorded.", rich_help_panel=PANEL)
+    ] = None
+    max_unmatched_fraction: Annotated[
+        float,
+        typer.Option(
+            "--max-unmatched-fraction",
+            min=0,
+            max=1,
+            help="Share of examples that may be without an imported score before the run ends.",
+            rich_help_panel=PANEL,
+        ),
+    ] = MAX_UNMATCHED
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Of --import."""
+        return tuple(self.import_files or ())
 
     def indicators(self) -> list[ImportedScores]:
         """One for each column.
@@ -88,8 +82,8 @@ class ImportOptions:
         Raises:
             UsageError: an option without the one it belongs to, a symbol that cannot be, or one named twice.
         """
-        if not self.columns:
-            for flag, value in (("--import", self.files), ("--direction", self.directions), ("--unit", self.units)):
+        if not self.column:
+            for flag, value in (("--import", self.files), ("--direction", self.direction), ("--unit", self.unit)):
                 if value:
                     raise UsageError(
                         f"{flag} needs --column, the field that holds the numbers.",
@@ -102,17 +96,17 @@ class ImportOptions:
             raise UsageError(
                 "--join is for a file, and none is named: the column is read from the pool's own rows.", fix="Name it with --import FILE."
             )
-        pairs = [_pair(text) for text in self.columns]
+        pairs = [_pair(text) for text in self.column]
         fields = list(dict.fromkeys(column for _, column in pairs))
         files = ScoreFiles(self.files, fields, join=self.join) if self.files else None
         symbols = [name if name is not None else symbol_of(column) for name, column in pairs]
         if twice := sorted({symbol for symbol in symbols if symbols.count(symbol) > 1}):
             raise UsageError(f"Two columns would be called {twice[0]}.", fix="Name one of them otherwise: --column SYMBOL=FIELD")
-        better = _by_symbol(self.directions, symbols, "--direction")
+        better = _by_symbol(self.direction or (), symbols, "--direction")
         for direction in better.values():
             if direction not in BETTER[1:]:
                 raise UsageError.named(direction, BETTER[1:], noun="direction")
-        units = _by_symbol(self.units, symbols, "--unit")
+        units = _by_symbol(self.unit or (), symbols, "--unit")
         return [
             ImportedScores(
                 column,
@@ -175,4 +169,4 @@ def lines(table: ScoreTable, symbols: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(texts))
 
 
-__all__ = ["Column", "Direction", "ImportOptions", "Imports", "JoinBy", "MaxUnmatched", "Unit", "lines"]
+__all__ = ["ImportOptions", "lines"]

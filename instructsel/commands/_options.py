@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -76,6 +77,27 @@ CacheFolder = Annotated[
     Path | None, typer.Option("--cache", help="Folder of the cache; the user's cache folder by default.", rich_help_panel=COMMON)
 ]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.", rich_help_panel=COMMON)]
+
+
+@dataclass(frozen=True)
+class CacheOptions:
+    """Which cache is used."""
+
+    cache: CacheFolder = None
+    no_cache: NoCache = False
+
+    def open(self, *, quiet: bool) -> Cache | None:
+        """The cache; None where it is switched off."""
+        return open_cache(self.cache, off=self.no_cache, quiet=quiet)
+
+
+@dataclass(frozen=True)
+class CommonOptions:
+    """What is printed, and how an error looks."""
+
+    json: Json = False
+    quiet: Quiet = False
+    show_traceback: Traceback = False
 
 
 def _loss_unit(value: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -12,6 +11,8 @@ import typer
 from instructsel.artifact import check_outputs
 from instructsel.commands import _options as options
 from instructsel.commands._console import display, reported, say, write, write_json
+from instructsel.commands._groups import with_options
+from instructsel.commands._judge_options import EvaluationOptions, ResultOptions, ServerOptions
 from instructsel.errors import UsageError
 from instructsel.text import counted, excerpt
 
@@ -29,17 +30,14 @@ EXAMPLES: Final = """Examples:
 Without --summary and --export the app is served:
 judge-app examples/comparisons.jsonl --annotators ada,ben
 """
-SERVER: Final = "Server"
-SUMMARY: Final = "Results"
-DATABASE: Final = "judgments.sqlite3"
-MOST_PORT: Final = 65_535
-MOST_SEED: Final = 2**31 - 1
 SIBLINGS: Final = ("-wal", "-shm", "-journal")
 """What SQLite adds to the name of a file."""
 
 
 @reported
+@with_options
 def command(
+    *,
     files: Annotated[
         list[str] | None,
         typer.Argument(
@@ -47,74 +45,10 @@ def command(
             help="Comparisons (JSON lines of prompt and completions), outputs of two or more models, or, with --summary or --export, judgments.",
         ),
     ] = None,
-    db: Annotated[
-        Path, typer.Option("--db", metavar="FILE", help="The evaluation: pairs, annotators and judgments. Called again, it goes on.")
-    ] = Path(DATABASE),
-    annotators: Annotated[
-        str, typer.Option("--annotators", metavar="NAME[,NAME…]", help="Who judges; each gets a link of their own.", rich_help_panel=SERVER)
-    ] = "annotator",
-    reference: Annotated[
-        str | None,
-        typer.Option(
-            "--reference",
-            metavar="NAME",
-            help="Of several models' outputs, the one that the others are compared with; every two by default.",
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            "--seed", min=0, max=MOST_SEED, help="Of the order of pairs and sides, where the evaluation begins; by default nobody knows it."
-        ),
-    ] = None,
-    host: Annotated[
-        str,
-        typer.Option(
-            "--host", metavar="HOST", help="Where to listen; with --public-url also where other machines reach it.", rich_help_panel=SERVER
-        ),
-    ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", min=0, max=MOST_PORT, help="The port; 0 takes a free one.", rich_help_panel=SERVER)
-    ] = 8_787,
-    public_url: Annotated[
-        str | None,
-        typer.Option(
-            "--public-url",
-            metavar="URL",
-            help="What others reach the app by, such as the address of a proxy with https.",
-            rich_help_panel=SERVER,
-        ),
-    ] = None,
-    new_links: Annotated[
-        bool, typer.Option("--new-links", help="End all sessions, and print other links.", rich_help_panel=SERVER)
-    ] = False,
-    summary: Annotated[
-        bool,
-        typer.Option(
-            "--summary", help="Print win rates, agreement, order effects and annotators, and serve nothing.", rich_help_panel=SUMMARY
-        ),
-    ] = False,
-    export: Annotated[
-        Path | None,
-        typer.Option(
-            "--export", metavar="FILE", help="Write the judgments (.csv, .jsonl, .xlsx), and serve nothing.", rich_help_panel=SUMMARY
-        ),
-    ] = None,
-    votes: Annotated[
-        str,
-        typer.Option(
-            "--votes",
-            metavar="all|first",
-            help="Of an instance's annotators, count all, or the first, as open-instruct does.",
-            rich_help_panel=SUMMARY,
-        ),
-    ] = "all",
-    confidence: Annotated[
-        float, typer.Option("--confidence", min=0.5, max=0.9999, help="Confidence level of the intervals.", rich_help_panel=SUMMARY)
-    ] = 0.95,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    show_traceback: options.Traceback = False,
+    evaluation: EvaluationOptions,
+    server: ServerOptions,
+    results: ResultOptions,
+    common: options.CommonOptions,
     print_config: options.PrintConfig = False,
 ) -> None:
     """Have people judge pairs of responses, blind, in a local web app, and say how they judged and how far they agree.
@@ -123,36 +57,30 @@ def command(
     """
     from instructsel.human.files import is_judgments, read_judgments
 
-    named = list(files or ())
-    if not math.isfinite(confidence):
-        raise UsageError("--confidence is a number between 0.5 and 0.9999.", fix="For example: --confidence 0.95")
-    if votes not in ("all", "first"):
-        raise UsageError.named(votes, ("all", "first"), noun="way to count votes")
-    if export is not None:
-        _check_export(export, [*named, db])
+    named, quiet = list(files or ()), common.quiet
+    if results.export is not None:
+        _check_export(results.export, [*named, evaluation.db])
     judged = [file for file in named if is_judgments(file)]
-    if judged and not (summary or export):
+    if judged and not results.wanted:
         raise UsageError(f"{judged[0]} holds judgments, and nothing to judge.", fix="Add --summary, or --export FILE.")
     if judged:
         if len(judged) < len(named):
             other = next(file for file in named if file not in judged)
             raise UsageError(f"{other} holds no judgments, and {judged[0]} does.", fix="Give files of one kind.")
-        records = [record for file in judged for record in read_judgments(file)]
-        _results(records, summary=summary, export=export, votes=votes, confidence=confidence, json=json, quiet=quiet)
+        _results([record for file in judged for record in read_judgments(file)], results, common)
         return
     from instructsel.human.app.server import Address
 
     # Before anything is read or made: who could reach it.
-    address = None if summary or export else Address(host, port, public_url)
-    pairs = _pairs(named, reference, quiet=quiet)
+    address = None if results.wanted else Address(server.host, server.port, server.public_url)
+    pairs, db = _pairs(named, evaluation.reference, quiet=quiet), evaluation.db
     check_outputs([db, *(db.with_name(db.name + sibling) for sibling in SIBLINGS)], named, flags={db: "--db"})
-    store = _opened(db, pairs, seed, quiet=quiet)
+    store = _opened(db, pairs, evaluation.seed, quiet=quiet)
     try:
         if address is None:
-            records = list(store.records())
-            _results(records, summary=summary, export=export, votes=votes, confidence=confidence, json=json, quiet=quiet)
+            _results(list(store.records()), results, common)
         else:
-            _serve(store, address, annotators, new_links=new_links, quiet=quiet)
+            _serve(store, address, evaluation.annotators, new_links=server.new_links, quiet=quiet)
     finally:
         store.close()
 
@@ -216,7 +144,7 @@ def _opened(db: Path, pairs: list[Comparison], seed: int | None, *, quiet: bool)
     return store
 
 
-def _results(records: list[Record], *, summary: bool, export: Path | None, votes: str, confidence: float, json: bool, quiet: bool) -> None:
+def _results(records: list[Record], wanted: ResultOptions, common: options.CommonOptions) -> None:
     """Write the judgments, and say what they say."""
     from instructsel.human.files import write_judgments
     from instructsel.human.plain_text import spoken
@@ -224,19 +152,19 @@ def _results(records: list[Record], *, summary: bool, export: Path | None, votes
 
     printed: dict[str, Any] = {}
     # First what may fail for want of judgments: nothing is written then.
-    chosen: Votes = "first" if votes == "first" else "all"
-    result = summarize(records, votes=chosen, confidence=confidence) if summary else None
+    votes: Votes = "first" if wanted.votes == "first" else "all"
+    result = summarize(records, votes=votes, confidence=wanted.confidence) if wanted.summary else None
     if result is not None:
         printed["summary"] = result.as_dict()
-    if export is not None:
-        printed |= {"export": str(export), "exported": write_judgments(export, records)}
-    if json:
+    if wanted.export is not None:
+        printed |= {"export": str(wanted.export), "exported": write_judgments(wanted.export, records)}
+    if common.json:
         write_json(printed)
-    elif result is not None and not quiet:
+    elif result is not None and not common.quiet:
         for line in spoken(result):
             display(line) if line else write()
-    if export is not None:
-        say(f"{counted(printed['exported'], 'record')} → {export}", quiet=quiet)
+    if wanted.export is not None:
+        say(f"{counted(printed['exported'], 'record')} → {wanted.export}", quiet=common.quiet)
 
 
 def _serve(store: JudgmentStore, address: Any, annotators: str, *, new_links: bool, quiet: bool) -> None:

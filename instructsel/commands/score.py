@@ -20,8 +20,8 @@ from instructsel.commands import _options as options
 from instructsel.commands import _score_text as text
 from instructsel.commands._console import Stages, messages, reported, say, write_json
 from instructsel.commands._groups import with_options
+from instructsel.commands._score_options import ModelOptions, OutputFiles, ReplaceOptions, SampleOptions, WantedScores
 from instructsel.errors import ScoresError, UnknownIndicator, UsageError
-from instructsel.experiments.limits import MOST_ROWS
 from instructsel.indicators import registry as registry
 from instructsel.indicators.base import Indicator, ModelIndicator
 from instructsel.kinds import ROWS_WITH_SCORES, SCORES
@@ -35,9 +35,8 @@ from instructsel.pool.writer import notes_on_output
 from instructsel.rules.catalog import load as load_rule
 from instructsel.scores import merge
 from instructsel.scores.estimate import estimate
-from instructsel.scores.imported import MAX_UNMATCHED
 from instructsel.scores.missing import is_computed, score_command
-from instructsel.scores.models import ModelName, ModelSettings, parse_models
+from instructsel.scores.models import ModelName, ModelSettings
 from instructsel.scores.progress import Run, remember
 from instructsel.scores.run import score
 from instructsel.scores.table import ScoreTable
@@ -55,157 +54,58 @@ EXAMPLES: Final = """Examples:
   instructsel score examples/pool.jsonl --import /tmp/scored.jsonl --column words=instructsel_len -o /tmp/demo.scores.csv
 """
 
-Pools = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="POOL...",
-        help="Pool files (.jsonl .json .csv .tsv .parquet .arrow, each also .gz or .zst), folders of them, - for stdin, or hf://OWNER/NAME.",
-    ),
-]
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        "-o",
-        "--output",
-        help="Where the scores go, .parquet or .csv; - prints CSV. POOL.scores.parquet beside the pool by default. "
-        "A score table of the same pool gets the new columns beside its own.",
-        rich_help_panel=options.OUTPUT,
-    ),
-]
-WithScores = Annotated[
-    Path | None,
-    typer.Option(
-        "--with-scores",
-        help="Write the pool's rows with their scores beside them, too: .jsonl, .csv or .parquet.",
-        rich_help_panel=options.OUTPUT,
-    ),
-]
-Replace = Annotated[
-    bool,
-    typer.Option(
-        "--replace", help="Replace the score table that is there instead of adding columns to it.", rich_help_panel=options.OUTPUT
-    ),
-]
-Force = Annotated[
-    bool, typer.Option("--force", help="Replace an output that is no score table; never an input.", rich_help_panel=options.OUTPUT)
-]
-Rule = Annotated[str | None, typer.Option(help="Score what this rule needs; eq4 by default.")]
-Indicators = Annotated[
-    str | None,
-    typer.Option(
-        help="Score these instead, comma-separated: len, len_in (tokens), mtld (word variety), knn_N (distance to the Nth neighbor), rew "
-        "(reward model), plausibility (built-in model), ppl, ppl_cond, ifd (likelihoods), nat, coh, und (yes-no questions to a model). "
-        "See docs/reference/indicators.md or `instructsel doctor`."
-    ),
-]
-Reward = Annotated[
-    str | None,
-    typer.Option(help="Reward model of rew: a hub id or a local folder. Short for --model rew=MODEL.", rich_help_panel=options.MODELS),
-]
-Model = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="SYMBOL=MODEL[@REVISION]",
-        help="Model or tokenizer of an indicator: a hub id, a local folder, or embedded, which is all-MiniLM-L6-v2 for knn_i, len and "
-        "len_in, and SmolLM2-135M-Instruct for ppl, ppl_cond and ifd.",
-        rich_help_panel=options.MODELS,
-    ),
-]
-Precision = Annotated[
-    str,
-    typer.Option(help="fp32, bf16, or auto: bf16 on a GPU, and on a processor that is faster with it.", rich_help_panel=options.MODELS),
-]
-SkipProbe = Annotated[
-    bool,
-    typer.Option("--skip-probe", help="Use models without the sanity probe; the scores say so.", rich_help_panel=options.MODELS),
-]
-RewardTurns = Annotated[
-    str,
-    typer.Option(
-        help="Responses of a conversation that rew scores: last, or mean or min over all of them.", rich_help_panel=options.MODELS
-    ),
-]
-MaxFailedFraction = Annotated[
-    float,
-    typer.Option(
-        min=0,
-        max=1,
-        help="Share of examples at which a model may fail (no number, out of memory) before the run ends.",
-        rich_help_panel=options.MODELS,
-    ),
-]
-DryRun = Annotated[
-    bool,
-    typer.Option("--dry-run", help="Measure a sample and print the time, memory and downloads of the run. Score nothing."),
-]
-Limit = Annotated[
-    int | None, typer.Option(min=1, max=MOST_ROWS, help="Score only the first N examples in the order of ids, which is as good as random.")
-]
-
 
 @reported
 @with_options
 def command(
-    pools: Pools,
-    output: Output = None,
-    with_scores: WithScores = None,
-    rule: Rule = None,
-    indicators: Indicators = None,
-    replace_table: Replace = False,
-    force: Force = False,
-    reward: Reward = None,
-    model: Model = None,
-    precision: Precision = "auto",
-    device: options.Device = "auto",
-    skip_probe: SkipProbe = False,
-    reward_turns: RewardTurns = "last",
-    max_failed_fraction: MaxFailedFraction = 0.05,
-    import_files: imports.Imports = None,
-    column: imports.Column = None,
-    join: imports.JoinBy = "auto",
-    direction: imports.Direction = None,
-    unit: imports.Unit = None,
-    max_unmatched_fraction: imports.MaxUnmatched = MAX_UNMATCHED,
-    dry_run: DryRun = False,
-    limit: Limit = None,
+    *,
+    pools: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="POOL...",
+            help="Pool files (.jsonl .json .csv .tsv .parquet .arrow, each also .gz or .zst), folders of them, - for stdin, or hf://OWNER/NAME.",
+        ),
+    ],
+    outputs: OutputFiles,
+    wanted: WantedScores,
+    replacing: ReplaceOptions,
+    models: ModelOptions,
+    elsewhere: imports.ImportOptions,
+    sample: SampleOptions,
     read: ReadingOptions = DEFAULTS,
-    cache: options.CacheFolder = None,
-    no_cache: options.NoCache = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    show_traceback: options.Traceback = False,
+    cache: options.CacheOptions,
+    common: options.CommonOptions,
     print_config: options.PrintConfig = False,
 ) -> None:
     """Score every example of a pool. What cannot be scored is null with a reason, never a default value."""
-    if json and str(output) == "-":
+    json, quiet, rule = common.json, common.quiet, wanted.rule
+    if json and str(outputs.output) == "-":
         raise UsageError("--json and -o - both want stdout.", fix="Leave one out.")
-    models = ModelSettings(parse_models(model or [], reward), precision, device, not skip_probe, reward_turns)
-    imported = imports.ImportOptions(
-        import_files or (), column or (), join, direction or (), unit or (), max_unmatched_fraction
-    ).indicators()
-    files = Outputs(output or default_output(pools), with_scores, replace_table, force)
-    also = ["rew"] if reward else []
-    chosen, unavailable = choose_indicators(rule, indicators, models, also=also, imported=imported, present=files.present)
-    if not dry_run:
-        files.check([*files_of(pools), *([rule] if rule else []), *(import_files or [])])
+    settings = models.settings()
+    imported = elsewhere.indicators()
+    files = Outputs(outputs.output or default_output(pools), outputs.with_scores, replacing.replace_table, replacing.force)
+    also = ["rew"] if models.reward else []
+    chosen, unavailable = choose_indicators(rule, wanted.indicators, settings, also=also, imported=imported, present=files.present)
+    if not sample.dry_run:
+        files.check([*files_of(pools), *([rule] if rule else []), *elsewhere.files])
         check_apart([files.table, *([files.rows] if files.rows else [])], pools, flags={files.rows: "--with-scores"} if files.rows else {})
     for indicator in imported:
         indicator.fingerprint()  # a file that is missing ends the run before the pool is read
-    store = options.open_cache(cache, off=no_cache, quiet=quiet)
+    store = cache.open(quiet=quiet)
     with Stages(["reading", *(indicator.symbol for indicator in chosen)], quiet=quiet) as stages:
         reading = read.settled()
         pool = reading.read(pools, message=messages(quiet=quiet), progress=stages("reading", unit="bytes"))
-        if limit is not None and limit < len(pool):
-            pool = pool.take(pool.ids[:limit])
-            say(f"scoring the first {counted(limit, 'example')} in the order of ids", quiet=quiet)
+        if sample.limit is not None and sample.limit < len(pool):
+            pool = pool.take(pool.ids[: sample.limit])
+            say(f"scoring the first {counted(sample.limit, 'example')} in the order of ids", quiet=quiet)
         for note in notes_on_output(pool.files) if len(pool.files) > 1 else ():
             say(note, quiet=quiet)
-        if dry_run:
+        if sample.dry_run:
             _dry_run(pool, chosen, store, json=json, quiet=quiet)
             return
         files.check_columns(pool, chosen)
         run = Run.start(store, _record(pools, files.table, chosen)) if store else None
-        scored = _scored(pool, chosen, store, unavailable, max_failed_fraction, _watch(stages, run), run)
+        scored = _scored(pool, chosen, store, unavailable, models.max_failed_fraction, _watch(stages, run), run)
     table = files.write(pool, scored, run=scored.run(chosen))
     if run:
         run.end()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -47,10 +47,36 @@ STATED: Final = ("COMMANDLINE", "ENVIRONMENT")
 """Where a setting is from that the user states; a settings file may come along with the plan."""
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """Where the results go, how often each subset is trained on, and what may be replaced."""
+
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FOLDER",
+            help="Folder of the plan, finished runs, and the verdict; by default the folder of PLAN.toml.",
+        ),
+    ] = None
+    seeds: Annotated[
+        int,
+        typer.Option(
+            min=1, max=MOST_SEEDS, help="How often each subset is trained on, with seeds 0, 1, …", rich_help_panel=options.TRAINING
+        ),
+    ] = 3
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the results of another plan in the folder.", rich_help_panel=options.OUTPUT)
+    ] = False
+    worker: Annotated[float | None, typer.Option(hidden=True)] = None
+
+
 @reported
 @with_options
 def command(
     context: typer.Context,
+    *,
     arms: ArmSettings,
     training: TrainingSettings,
     recipe: RecipeChanges,
@@ -60,35 +86,16 @@ def command(
     selection: Annotated[
         str | None, typer.Argument(metavar="[SELECTION|PLAN.toml]", help="The selection's rows, as select wrote them, or a plan.")
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="FOLDER",
-            help="Folder of the plan, finished runs, and the verdict; by default the folder of PLAN.toml.",
-        ),
-    ] = None,
-    seeds: Annotated[
-        int,
-        typer.Option(
-            min=1, max=MOST_SEEDS, help="How often each subset is trained on, with seeds 0, 1, …", rich_help_panel=options.TRAINING
-        ),
-    ] = 3,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace the results of another plan in the folder.", rich_help_panel=options.OUTPUT)
-    ] = False,
-    worker: Annotated[float | None, typer.Option(hidden=True)] = None,
+    runs: RunOptions,
     reading: ReadingOptions = DEFAULTS,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    show_traceback: options.Traceback = False,
+    common: options.CommonOptions,
     print_config: options.PrintConfig = False,
 ) -> None:
     """Train on the selection and on its baselines alike, grade all of them, and say what the difference is worth."""
     from instructsel.adapters.experiment import Adapters, verify
     from instructsel.verification.experiment import work
 
+    quiet, output = common.quiet, runs.output
     if selection is not None and selection.endswith(PLAN):
         _check_alone(context)
         plan = Experiment.read(selection)
@@ -103,16 +110,16 @@ def command(
         check_paths(*([] if selection is None else [PlannedArm(SELECTION, rows=((selection,),))]))
         planned = planned_arms(selection, arms, base=training.base)
         check_paths(*planned, training, grading, statistics)
-        plan = Experiment(planned, seeds, reading, training, grading, statistics)
-    if worker is not None:
-        work(plan, Adapters(), output, settings=execution, since=worker)
+        plan = Experiment(planned, runs.seeds, reading, training, grading, statistics)
+    if runs.worker is not None:
+        work(plan, Adapters(), output, settings=execution, since=runs.worker)
         return
-    with display("verifying", quiet=quiet) as runs:
+    with display("verifying", quiet=quiet) as shown:
         watch = Watch(
-            _plain_messages(quiet=quiet), runs.report, runs.training, judging=lambda name: Progress(name, quiet=quiet, unit="models")
+            _plain_messages(quiet=quiet), shown.report, shown.training, judging=lambda name: Progress(name, quiet=quiet, unit="models")
         )
-        result = verify(plan, output, settings=execution, watch=watch, force=force)
-    _print(result, json=json, quiet=quiet, limit=execution.limit)
+        result = verify(plan, output, settings=execution, watch=watch, force=runs.force)
+    _print(result, json=common.json, quiet=quiet, limit=execution.limit)
     if result.summary is not None:
         say(f"results → {output}", quiet=quiet)
         say(f"next: instructsel report {shlex.quote(str(output))}", quiet=quiet)

@@ -13,7 +13,9 @@ from instructsel.experiments.plan import SAME_TASKS, Experiment, GradingSettings
 from instructsel.experiments.toolkit import Runtime, Toolkit
 from instructsel.grading.outputs import Outputs
 from instructsel.protocols import Grader, Grades, Trainer
-from instructsel.verification.experiment import ExperimentResult, Watch, run
+from instructsel.verification.concluding import ExperimentResult
+from instructsel.verification.experiment import run
+from instructsel.verification.watch import Watch
 
 
 def verify(

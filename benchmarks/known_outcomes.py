@@ -33,7 +33,7 @@ from instructsel.experiments.plan import Experiment, PlannedArm, StatisticsSetti
 from instructsel.grading.results_grades import grades_of_tables
 from instructsel.grading.results_table import ResultsTable
 from instructsel.pool.sources import zstd
-from instructsel.verification.experiment import ExperimentResult
+from instructsel.verification.concluding import ExperimentResult
 from instructsel.verification.grades_table import Run
 from instructsel.verification.verdict import BETTER, NOT_ENOUGH, WORSE
 from instructsel.verification.verification import Verification

@@ -33,8 +33,9 @@ from instructsel.experiments.trusted import OFF, REACHING, does
 from instructsel.pool.reading_options import DEFAULTS, ReadingOptions
 from instructsel.reports.figures import plain
 from instructsel.reports.plain_text import spoken
-from instructsel.verification.experiment import ExperimentResult, Watch
+from instructsel.verification.concluding import ExperimentResult
 from instructsel.verification.verdict import NOT_ENOUGH
+from instructsel.verification.watch import Watch
 
 EXAMPLES: Final = """Examples:
   # make toy-study makes these files

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from instructsel.verification.run import Verified
@@ -58,6 +58,20 @@ def confidence_at_each(confidence: float, n: int) -> float:
     0.975
     """
     return 1 - (1 - confidence) / max(1, n)
+
+
+def at_multiple(multiple: float) -> str:
+    """What runs at a multiple of the learning rate are called, after their seed.
+
+    >>> at_multiple(0.33)
+    'at 0.33 times the learning rate'
+    """
+    return f"at {multiple:g} times the learning rate"
+
+
+def with_rate(trainer: Any, learning_rate: float) -> Any:
+    """The trainer at another learning rate."""
+    return replace(trainer, recipe=replace(trainer.recipe, learning_rate=learning_rate))
 
 
 def overall(outcomes: Sequence[str]) -> str:
@@ -126,4 +140,4 @@ def _of_grader(grader: str, rates: Sequence[AtRate], against: str) -> dict[str, 
     }
 
 
-__all__ = ["DEPENDS", "SAME_SIGN", "UNKNOWN", "AtRate", "confidence_at_each", "dependence", "overall"]
+__all__ = ["DEPENDS", "SAME_SIGN", "UNKNOWN", "AtRate", "at_multiple", "confidence_at_each", "dependence", "overall", "with_rate"]

@@ -691,7 +691,7 @@ MODULES_APART: Final[Mapping[str, str]] = {
     "structured": "tests/test_structured.py",
     "study.mixing": OURS,
     "study.study": OURS,
-    "verification.experiment": OURS,
+    "verification.concluding": OURS,
     "verification.loss_evidence": OURS,
     "adapters.alpaca_eval.completions": OURS,
     "adapters.alpaca_eval.judge": "tests/adapters/test_alpaca_eval.py tries configurations of annotators",

@@ -18,7 +18,7 @@ from instructsel.experiments.arms import Failure, rows_digest
 from instructsel.protocols import Grades
 from instructsel.reports.plain_text import difference
 from instructsel.reports.render import report
-from instructsel.verification.experiment import MANIFEST_KEYS
+from instructsel.verification.concluding import MANIFEST_KEYS
 from instructsel.verification.grades_table import Run
 from instructsel.verification.run import Verified
 from instructsel.verification.summary import summary

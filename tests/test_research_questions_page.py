@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import statistics
 from typing import Any, Final
@@ -14,6 +15,9 @@ from tests.conftest import ROOT
 from tests.test_embedded_reward_page import script
 
 PAGE: Final = script(ROOT / "docs/build_research_questions.py")
+# The script puts its folder on the path.
+MEASURED: Final = importlib.import_module("research_questions.measured")
+WORDING: Final = importlib.import_module("research_questions.wording")
 
 
 def by_arm(content: Any, outcome: str) -> dict[str, dict[int, float]]:
@@ -91,12 +95,12 @@ def test_what_is_recomputed_of_the_published_tables_is_what_the_paper_says() -> 
 
 def test_a_detectable_effect_is_found_as_often_as_is_said() -> None:
     effects = PAGE.matrix(PAGE.figures(), "untouched")
-    sizes = [(cell, size) for cell in effects.cells if (size := PAGE.detectable(cell)) is not None]
+    sizes = [(cell, size) for cell in effects.cells if (size := MEASURED.detectable(cell)) is not None]
     for cell, size in sizes:
         # More than the half width: an effect of that size is found every other time.
         assert (cell.high - cell.low) / 2 < size < cell.high - cell.low
 
 
 def test_the_share_of_longer_responses_is_counted_of_verdicts_that_are_no_ties() -> None:
-    assert PAGE._longer({"11": 6, "22": 2, "12": 1, "21": 1, "00": 50, "01": 3, "20": 9}).startswith("80.0 %")
-    assert PAGE._longer({"11": 6, "22": 2, "12": 1, "21": 1}).endswith("of 10")
+    assert WORDING.longer({"11": 6, "22": 2, "12": 1, "21": 1, "00": 50, "01": 3, "20": 9}).startswith("80.0 %")
+    assert WORDING.longer({"11": 6, "22": 2, "12": 1, "21": 1}).endswith("of 10")

@@ -1,0 +1,1 @@
+"""The page docs/why/research_questions.md, part by part."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from instructsel.reports.charts import HeatCell, heat_map
+from instructsel.reports.heat_map import HeatCell, Legend, heat_map
 from instructsel.stats.correlation import length_bias
 from instructsel.verification.skills import SkillTable, share_of_reference
 
@@ -68,18 +68,23 @@ def signed(value: float) -> str:
 def picture(table: SkillTable) -> str:
     """The heat map; AlpacaEval, where the base has no value, is left out."""
     shown, arms = [skill for skill in table.skills if skill != "AlpacaEval"], [arm for arm in table.cells if arm != BASE]
-    cells: list[list[HeatCell]] = []
-    for arm in arms:
-        row: list[HeatCell] = []
-        for skill in shown:
-            cell = table.cells[arm][skill]
+    cells: dict[tuple[str, str], HeatCell] = {}
+    for skill in shown:
+        changes = {arm: table.cells[arm][skill] for arm in arms}
+        largest = max(abs(cell.change or 0.0) for cell in changes.values())
+        for arm, cell in changes.items():
             assert cell.change is not None
             assert cell.low is not None
             assert cell.high is not None
             tooltip = f"{arm}, {skill}: {cell.value:g}, change {signed(cell.change)} [{signed(cell.low)}, {signed(cell.high)}]"
-            row.append(HeatCell(signed(cell.change), cell.change, cell.low > 0 or cell.high < 0, arm in table.best(skill), tooltip))
-        cells.append(row)
-    legend = "points against no fine-tune; 95 % intervals of sampled items alone"
+            half, uncertain = f"± {(cell.high - cell.low) / 2:.1f}", cell.low <= 0 <= cell.high
+            cells[arm, skill] = HeatCell(cell.change / largest, signed(cell.change), half, uncertain, arm in table.best(skill), tooltip)
+    legend = Legend(
+        "points against no fine-tune ± 95 % over sampled items, up to the largest of its column",
+        "best of its column",
+        "data sets",
+        "skills",
+    )
     return heat_map(arms, shown, cells, title="What one data set does to each skill (LLaMA 13B)", legend=legend)
 
 

@@ -13,7 +13,7 @@ from instructsel.commands import _options as options
 from instructsel.commands._console import reported, say, write, write_json
 from instructsel.errors import UsageError
 from instructsel.reports.charts import is_chart
-from instructsel.reports.effect_map import EffectCell, effect_map
+from instructsel.reports.heat_map import heat_map_of
 from instructsel.reports.render import is_report, report
 from instructsel.reports.sections.effects import chart_data, decimals, meaning, title
 from instructsel.stats.variance import BOTH, CONFIDENCE, Estimand
@@ -110,12 +110,7 @@ def _write(output: Path, matrix: EffectMatrix) -> None:
 
 def drawn(content: Mapping[str, Any]) -> str:
     """The heat map of a matrix as SVG, with its own title."""
-    data = chart_data(content)
-    cells = {
-        (cell["source"], cell["outcome"]): EffectCell(**{key: cell[key] for key in EffectCell.__dataclass_fields__})
-        for cell in data["cells"]
-    }
-    return effect_map(data["rows"], data["columns"], cells, title=title(content), scale=data["scale"], marks=data["marks"])
+    return heat_map_of(chart_data(content), title=title(content))
 
 
 def lines(matrix: EffectMatrix) -> list[str]:

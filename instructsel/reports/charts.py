@@ -40,10 +40,6 @@ KINDS: Final = 3
 """Distributions one histogram can show."""
 SIGN: Final = 6.6
 """About the width of a character."""
-CELL: Final = (74, 30)
-"""Width and height of a cell of a heat map."""
-LEVELS: Final = 4
-"""Shades of a color of a heat map."""
 
 # Blue and orange of like lightness, tooltip apart by color-blind readers too; the marks differ in shape besides. Plain rules and no
 # variables: a viewer that knows no media queries shows the light chart, and none shows it black.
@@ -82,11 +78,6 @@ PAGE_STYLE: Final = """
 .bar-b { fill: #1f6fb4 }
 .outcome { font-size: 13px; font-weight: 600; fill: #1c2430 }
 .whisker { stroke: #1f6fb4; stroke-width: 2.25 }
-.up-1 { fill: #d6e6f5 } .up-2 { fill: #aacdea } .up-3 { fill: #7fb3dd } .up-4 { fill: #579bd1 }
-.down-1 { fill: #fbe2cd } .down-2 { fill: #f5c295 } .down-3 { fill: #eda45f } .down-4 { fill: #e0863a }
-.unsure { fill: none; stroke: #b4bcc6; stroke-width: 1; stroke-dasharray: 3 3 }
-.best { fill: none; stroke: #1c2430; stroke-width: 2 }
-.known { font-weight: 600; fill: #14191f }
 @media (prefers-color-scheme: dark) {
   .ground { fill: #8793a2; fill-opacity: 0.4; stroke: #a5afbc }
   .chosen, .whisker { stroke: #6db3f2 }
@@ -95,8 +86,6 @@ PAGE_STYLE: Final = """
   .bar-a { fill: #8f9baa }
   .bar-b { fill: #6db3f2 }
   .outcome { fill: #e8ecf1 }
-  .unsure { stroke: #5b6675 }
-  .best { stroke: #e8ecf1 }
 }
 """
 
@@ -169,22 +158,6 @@ class Effect:
     """The upper end."""
     detectable: float | None
     """Half the width of the band around 0, e.g. the minimum detectable effect; None where it is not known."""
-
-
-@dataclass(frozen=True)
-class HeatCell:
-    """A cell of a heat map."""
-
-    figure: str
-    """As it is written; "" where nothing was measured."""
-    effect: float | None = None
-    """In the good direction, above 0 better; None where there is nothing to compare with."""
-    known: bool = False
-    """Whether its interval excludes 0."""
-    best: bool = False
-    """Whether it is the best of its column."""
-    tooltip: str = ""
-    """Shown when it is pointed at, such as its interval."""
 
 
 @dataclass(frozen=True)
@@ -393,76 +366,6 @@ def forest(rows: Sequence[Effect], *, title: str, x_label: str, name: str = "", 
     return _chart([], body, title=title, summary=summary, style=STYLE + PAGE_STYLE, name=name, box=box)
 
 
-def heat_map(
-    rows: Sequence[str], columns: Sequence[str], cells: Sequence[Sequence[HeatCell]], *, title: str, legend: str = "", name: str = ""
-) -> str:
-    """Effects in rows and columns: blue where better, orange where worse, the darker the larger within a column.
-
-    A cell whose interval holds 0 has a broken frame and no color, whatever its effect; one that is known has an arrow besides its
-    color. The best of a column is framed.
-
-    Args:
-        rows: their names.
-        columns: their names.
-        cells: row by row, as many as there are columns.
-        title: what is shown.
-        legend: what an effect is, with its unit.
-        name: as of `scatter`.
-
-    Raises:
-        UsageError: no cell, another number of cells, or an effect that is not finite.
-    """
-    if not rows or not columns or len(cells) != len(rows) or any(len(row) != len(columns) for row in cells):
-        raise UsageError(f"A heat map of {len(rows)} rows and {len(columns)} columns needs a cell for each.")
-    if any(cell.effect is not None and not math.isfinite(cell.effect) for row in cells for cell in row):
-        raise UsageError("A heat map shows effects that are finite.")
-    labels, heads = [_cut(row, 24) for row in rows], [_cut(column, 28) for column in columns]
-    left = 20 + math.ceil(SIGN * 1.12 * max(map(len, labels)))
-    # Turned by 40 degrees, the last head ends to the right of its column.
-    head = 20 + math.ceil(SIGN * 0.78 * max(map(len, heads)))
-    top = head + 12 + (0 if name else TITLE)
-    box = Box(left + CELL[0] * len(columns) + 14 + head, top + CELL[1] * len(rows) + 66, left, 14 + head, top, 66)
-    body = []
-    for place, column in enumerate(heads):
-        x = left + CELL[0] * place + CELL[0] / 2 - 6
-        body.append(f'<text class="label" x="{x:g}" y="{top - 8}" transform="rotate(-40 {x:g} {top - 8})">{_safe(column)}</text>')
-    largest = [max((abs(row[place].effect or 0.0) for row in cells if row[place].known), default=0.0) for place in range(len(columns))]
-    for number, (label, row) in enumerate(zip(labels, cells, strict=True)):
-        y = top + CELL[1] * number
-        body.append(f'<text class="label" x="{left - 8}" y="{y + CELL[1] / 2:g}" dy="0.35em" text-anchor="end">{_safe(label)}</text>')
-        for place, cell in enumerate(row):
-            body += _heat_cell(cell, left + CELL[0] * place, y, largest[place])
-    y = top + CELL[1] * len(rows) + 18
-    x = 14
-    for mark, words in (("up-3", "better ▲"), ("down-3", "worse ▼"), ("unsure", "may be 0"), ("best", "best of its column")):
-        body.append(f'<rect class="{mark}" x="{x}" y="{y - 10}" width="18" height="12"/><text x="{x + 24}" y="{y}">{words}</text>')
-        x += 34 + math.ceil(SIGN * len(words)) + 8
-        if x > box.width - 90:
-            x, y = 14, y + 18
-    if legend:
-        body.append(f'<text x="14" y="{box.height - 8}">{_safe(legend)}</text>')
-    summary = f"{len(rows)} rows, {len(columns)} columns; {legend or title}."
-    return _chart([], body, title=title, summary=summary, style=STYLE + PAGE_STYLE, name=name, box=box)
-
-
-def _heat_cell(cell: HeatCell, x: int, y: int, largest: float) -> list[str]:
-    """The rectangle of a cell, its figure, and a frame where it is the best."""
-    size = f'x="{x + 1}" y="{y + 1}" width="{CELL[0] - 2}" height="{CELL[1] - 2}"'
-    if not cell.figure:
-        return []
-    middle = f'x="{x + CELL[0] / 2:g}" y="{y + CELL[1] / 2:g}" dy="0.35em" text-anchor="middle"'
-    tooltip = f"<title>{_safe(cell.tooltip)}</title>" if cell.tooltip else ""
-    if cell.effect is None or not cell.known:
-        frame = "" if cell.effect is None else f'<rect class="unsure" {size}/>'
-        drawn = [f"<g>{tooltip}{frame}<text {middle}>{_safe(cell.figure)}</text></g>"]
-    else:
-        level = max(1, math.ceil(LEVELS * abs(cell.effect) / largest)) if largest else 1
-        way, arrow = ("up", "▲") if cell.effect > 0 else ("down", "▼")
-        text = f'<text class="known" {middle}>{_safe(cell.figure)} {arrow}</text>'
-        drawn = [f'<g>{tooltip}<rect class="{way}-{level}" {size}/>{text}</g>']
-    return [*drawn, f'<rect class="best" {size}/>'] if cell.best else drawn
-
-
 def is_chart(path: str | Path) -> bool:
     """Whether a file is a chart of instructsel, or empty."""
     with open(path, "rb") as file:
@@ -590,4 +493,4 @@ def _safe(text: str) -> str:
     return escape("".join(sign for sign in text if sign >= " " and not "\ud800" <= sign <= "\udfff" and sign not in "\ufffe\uffff"))
 
 
-__all__ = ["Bar", "Curve", "Distribution", "Effect", "HeatCell", "Series", "bars", "forest", "heat_map", "histogram", "is_chart", "scatter"]
+__all__ = ["Bar", "Curve", "Distribution", "Effect", "Series", "bars", "forest", "histogram", "is_chart", "scatter"]

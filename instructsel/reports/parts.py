@@ -83,7 +83,7 @@ class Chart:
 
     name: str
     """In the JSON and in ids of the page; no other chart of the report has it."""
-    kind: Literal["histogram", "bars", "forest", "scatter", "heat_map", "effect_map"]
+    kind: Literal["histogram", "bars", "forest", "scatter", "heat_map"]
     """How it is drawn."""
     title: str
     """Stands above it."""

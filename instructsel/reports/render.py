@@ -18,8 +18,8 @@ from instructsel.artifact import atomic_write, dump_json, release
 from instructsel.errors import UsageError
 from instructsel.kinds import REPORT, head
 from instructsel.reports import charts
-from instructsel.reports.effect_map import CELLS_STYLE, EffectCell, effect_map
 from instructsel.reports.figures import shown
+from instructsel.reports.heat_map import CELLS_STYLE, heat_map_of
 from instructsel.reports.inputs import ReportInputs, Texts, gather
 from instructsel.reports.parts import Chart, Column, Section, Table
 from instructsel.reports.sections import ROWS, Page, sections
@@ -211,16 +211,7 @@ def draw(chart: Chart) -> str:
         effects = [charts.Effect(**row) for row in data["rows"]]
         return charts.forest(effects, title=chart.title, x_label=data["x_label"], name=chart.name, band=data.get("band", ""))
     if chart.kind == "heat_map":
-        cells = [[charts.HeatCell(**cell) for cell in row] for row in data["cells"]]
-        return charts.heat_map(data["rows"], data["columns"], cells, title=chart.title, legend=data["legend"], name=chart.name)
-    if chart.kind == "effect_map":
-        effects_by_cell = {
-            (cell["source"], cell["outcome"]): EffectCell(**{key: cell[key] for key in EffectCell.__dataclass_fields__})
-            for cell in data["cells"]
-        }
-        return effect_map(
-            data["rows"], data["columns"], effects_by_cell, title=chart.title, scale=data["scale"], marks=data["marks"], name=chart.name
-        )
+        return heat_map_of(data, title=chart.title, name=chart.name)
     series = [charts.Series(kind["name"], np.array(kind["x"], float), np.array(kind["y"], float), kind["labels"]) for kind in data["kinds"]]
     line = data["curve"]
     curve = None if line is None else charts.Curve(line["name"], *(np.array(line[key], float) for key in ("x", "y", "low", "high")))

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from instructsel.errors import UsageError
-from instructsel.reports.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Curve, HeatCell, Series, heat_map, scatter
+from instructsel.reports.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Curve, Series, scatter
+from instructsel.reports.heat_map import HeatCell, Legend, color, heat_map
 
 SVG = "{http://www.w3.org/2000/svg}"
 X, Y = np.array([0.0, 1.0, 2.0, 4.0]), np.array([1.0, 0.5, 0.25, 0.0])
@@ -145,24 +146,42 @@ def test_a_band_far_wider_than_the_points_does_not_flatten_them_and_is_clipped_a
     assert any(each.get("class") == "band" for each in clipped.iter(f"{SVG}path"))
 
 
-def test_a_heat_map_colors_what_is_known_and_frames_the_best_of_a_column() -> None:
-    cells = [
-        [HeatCell("+0.4", 0.4, True, True, "+0.4, interval +0.1 to +0.7"), HeatCell("−8", -8.0, True)],
-        [HeatCell("+0.2", 0.2, True), HeatCell("+9", 9.0)],
-        [HeatCell(""), HeatCell("1.5")],
-    ]
-    root = parsed(heat_map(["a <b>", "b", "c"], ["loss", "exact match"], cells, title="Skills", legend="change against base"))
+LEGEND = Legend("points against base", "best of its column", "arms", "skills")
+
+
+def test_a_heat_map_colors_what_is_known_hatches_what_is_not_and_frames_what_it_is_told_to() -> None:
+    cells = {
+        ("a <b>", "loss"): HeatCell(1.0, "+0.4", "± 0.3", False, True, "+0.4, interval +0.1 to +0.7"),
+        ("a <b>", "exact match"): HeatCell(-1.0, "-8", "± 3", False),
+        ("b", "loss"): HeatCell(0.5, "+0.2", "± 0.5", True),
+    }
+    root = parsed(heat_map(["a <b>", "b"], ["loss", "exact match"], cells, title="Skills", legend=LEGEND))
     size = {"width": float(root.get("width", "")), "height": float(root.get("height", ""))}
-    rectangles = [each for each in root.iter(f"{SVG}rect") if each.get("width") == "72"]
-    # Of a column the largest that is known has the darkest shade; an interval that holds 0 has none; what was not measured, nothing.
-    assert [each.get("class") for each in rectangles] == ["up-4", "best", "down-4", "up-2", "unsure"]
+    rectangles = [(each.get("fill"), each.get("class")) for each in root.iter(f"{SVG}rect") if each.get("width") in ("100", "96")]
+    hatched = ("url(#hatch)", None)
+    framed = (None, "cell-edge")
+    # What is uncertain is paler and hatched; what was not measured has no color of its own, and says so.
+    assert rectangles == [(color(1.0), None), framed, (color(-1.0), None), (color(0.5 * 0.35), None), hatched, (color(0.0), None), hatched]
     texts = ["".join(each.itertext()) for each in root.iter(f"{SVG}text")]
-    assert {"+0.4 ▲", "−8 ▼", "+0.2 ▲", "+9", "1.5", "a <b>", "change against base"} <= set(texts)
+    assert {"+0.4", "± 0.3", "−8", "none", "a <b>", "better: points against base", "best of its column"} <= set(texts)
     assert "+0.4, interval +0.1 to +0.7" in ["".join(each.itertext()) for each in root.iter(f"{SVG}title")]
+    (summary,) = ("".join(each.itertext()) for each in root.iter(f"{SVG}desc"))
+    assert summary == "2 arms, 2 skills; 1 of 3 effects have an interval that holds 0, or none."
     for each in root.iter():
         if each.get("x") is not None:
             assert 0 <= float(each.get("x", "")) <= size["width"] and 0 <= float(each.get("y", "")) <= size["height"]
-    assert len(heat_map(["a"], ["x"], [[HeatCell("0", 0.0, True)]], title="t")) > 0
-    for rows, columns, given in (([], ["x"], []), (["a"], ["x"], [[]]), (["a"], ["x"], [[HeatCell("?", float("nan"))]])):
+
+
+def test_a_heat_map_of_many_columns_is_narrower_and_its_names_are_read_in_three_lines() -> None:
+    names = [f"reasoning: task {number} exact" for number in range(12)]
+    cells = {("a", name): HeatCell(0.1, "+0.1") for name in names}
+    few, many = (parsed(heat_map(["a"], columns, cells, title="t", legend=LEGEND)) for columns in (names[:8], names))
+    assert float(many.get("width", "")) / 12 < float(few.get("width", "")) / 8 - 20
+    assert {"reasoning:", "task 3", "exact"} <= {"".join(each.itertext()) for each in many.iter(f"{SVG}text")}
+    assert {"reasoning: task", "3 exact"} <= {"".join(each.itertext()) for each in few.iter(f"{SVG}text")}
+
+
+def test_a_heat_map_without_cells_or_of_what_is_no_number_is_refused() -> None:
+    for rows, columns, share in (([], ["x"], 0.0), (["a"], [], 0.0), (["a"], ["x"], float("nan"))):
         with pytest.raises(UsageError):
-            heat_map(rows, columns, given, title="t")
+            heat_map(rows, columns, {("a", "x"): HeatCell(share, "?")}, title="t", legend=LEGEND)

@@ -15,7 +15,7 @@ import pytest
 from instructsel.commands._effects import lines
 from instructsel.errors import StudyError, UsageError
 from instructsel.pool.pool import Pool
-from instructsel.reports.effect_map import EffectCell, color, effect_map
+from instructsel.reports.heat_map import HeatCell, Legend, color, heat_map
 from instructsel.reports.render import report
 from instructsel.stats.paired_effects import Blocks, contrast, prior
 from instructsel.study.design import Design, Mixtures
@@ -209,10 +209,12 @@ def test_arms_that_never_change_an_answer_have_no_interval_of_rounding() -> None
 
 
 def test_a_map_of_one_outcome_is_as_wide_as_its_legend_which_is_seen_on_a_dark_page() -> None:
-    cell = EffectCell(1.0, "+0.1", "± 0.05", False, True, "")
+    cells = {("maths", "algebra"): HeatCell(1.0, "+0.1", "± 0.05", False, True, "")}
     scale = "0.0833 of right answers; 0.25 bits per byte, by the square root"
     for words in (scale, scale * 3, "1"):
-        root = ElementTree.fromstring(effect_map(["maths"], ["algebra"], {("maths", "algebra"): cell}, title="t", scale=words, marks={}))
+        root = ElementTree.fromstring(
+            heat_map(["maths"], ["algebra"], cells, title="t", legend=Legend(words, "told from 0", "sources", "outcomes"))
+        )
         texts = {"".join(text.itertext()): text for text in root.findall(".//{*}text")}
         begin = float(texts[f"better: {words}"].attrib["x"])
         assert begin + 6 * len(f"better: {words}") <= float(root.attrib["width"])

@@ -25,7 +25,7 @@ def build(page: Page) -> Section | None:
     for number, matrix in enumerate(page.inputs.effects, start=1):
         sentences += [str(matrix["verdict"]), meaning(matrix), multiplicity(matrix), *(str(note) for note in matrix.get("notes") or [])]
         parts += [
-            Chart(f"effects-{number}-map", "effect_map", title(matrix), chart_data(matrix)),
+            Chart(f"effects-{number}-map", "heat_map", title(matrix), chart_data(matrix)),
             _cells(matrix, number),
             _outcomes(matrix, number),
             _facts(matrix, number),
@@ -87,21 +87,22 @@ def chart_data(matrix: Mapping[str, Any]) -> dict[str, Any]:
         places = decimals(matrix, cell["outcome"])
         cells.append(
             {
-                "source": cell["source"],
-                "outcome": cell["outcome"],
+                "row": cell["source"],
+                "column": cell["outcome"],
                 # By the square root: one large effect is not to hide all others.
                 "share": 0.0 if estimate is None else math.copysign(math.sqrt(abs(estimate) / ends[outcome["unit"]]), sign * estimate),
                 "figure": "" if estimate is None else f"{estimate:+.{places}f}",
                 "interval": "no interval" if half is None else f"± {half:.{places}f}",
                 "is_uncertain": cell["standing"] in UNCERTAIN,
-                "survives": bool(cell["survives"]),
+                "is_framed": bool(cell["survives"]),
                 "tooltip": _tooltip(cell, outcome),
             }
         )
     scale = "; ".join(f"{end:.3g} {unit}" for unit, end in ends.items()) + ", by the square root"
     of_all = len(outcomes)
     marks = {source: f"best on {count} of {of_all}" for source, count in best.items()}
-    return {"rows": rows, "columns": list(outcomes), "cells": cells, "scale": scale, "marks": marks}
+    legend = {"scale": scale, "framed": "told from 0, all cells counted", "rows": "sources", "columns": "outcomes"}
+    return {"rows": rows, "columns": list(outcomes), "cells": cells, "legend": legend, "marks": marks}
 
 
 def decimals(matrix: Mapping[str, Any], outcome: str) -> int:

@@ -391,34 +391,44 @@ def _heat(skills: Mapping[str, Any], number: int) -> list[Part]:
     """Arms by skills at a glance: what changed against the base, and what may be 0. None where no change is known."""
     base, columns = skills["base"], list(skills["skills"])[:HEAT_COLUMNS]
     arms = [arm for arm in skills["rows"] if arm != base][:ARMS]
+    measures = skills.get("measures") or {}
+    names = {skill: f"{measures[skill]}: {skill}" if skill in measures else skill for skill in columns}
     records = {arm: {skill: skills["rows"][arm].get(skill) or {} for skill in columns} for arm in arms}
     if not any(finite(cell.get("change")) is not None for row in records.values() for cell in row.values()):
         return []
-    largest = {
-        skill: max((change for row in records.values() if (change := finite(row[skill].get("change"))) is not None), default=None)
-        for skill in columns
+    cells = [cell for skill in columns for cell in _column({arm: records[arm][skill] for arm in arms}, names[skill])]
+    legend = {
+        "scale": f"change against {base} ± half its interval, up to the largest of its column",
+        "framed": "best of its column",
+        "rows": "arms",
+        "columns": "skills",
     }
-    cells = [
-        [
-            _heat_cell(records[arm][skill], best=len(arms) > 1 and finite(records[arm][skill].get("change")) == largest[skill])
-            for skill in columns
-        ]
-        for arm in arms
-    ]
-    measures = skills.get("measures") or {}
-    names = [f"{measures[skill]}: {skill}" if skill in measures else skill for skill in columns]
-    legend = f"change against {base}, in each grader's unit, the good direction up"
-    data = {"rows": arms, "columns": names, "cells": cells, "legend": legend}
+    data = {"rows": arms, "columns": [names[skill] for skill in columns], "cells": cells, "legend": legend, "marks": {}}
     return [Chart(f"skills-heat-{number}", "heat_map", f"Skills, compared with {base}", data)]
 
 
-def _heat_cell(cell: Mapping[str, Any], *, best: bool) -> dict[str, Any]:
-    change, low, high = (finite(cell.get(key)) for key in ("change", "low", "high"))
-    if change is None:
-        return {"figure": ""}
-    known = low is not None and high is not None and (low > 0 or high < 0)
-    interval = "no interval" if low is None or high is None else f"interval {_change(low)} to {_change(high)}"
-    return {"figure": _change(change), "effect": change, "known": known, "best": best, "tooltip": f"{_change(change)}, {interval}"}
+def _column(records: Mapping[str, Mapping[str, Any]], name: str) -> list[dict[str, Any]]:
+    """A skill's cells: the color by its largest change, as units differ from skill to skill."""
+    changes = {arm: change for arm, cell in records.items() if (change := finite(cell.get("change"))) is not None}
+    best, largest = max(changes.values(), default=None), max(map(abs, changes.values()), default=0.0)
+    cells = []
+    for arm, change in changes.items():
+        low, high = (finite(records[arm].get(key)) for key in ("low", "high"))
+        known = low is not None and high is not None
+        cells.append(
+            {
+                "row": arm,
+                "column": name,
+                "share": change / largest if largest else 0.0,
+                "figure": _change(change),
+                "interval": "no interval" if low is None or high is None else f"± {(high - low) / 2:.2g}",
+                "is_uncertain": not (known and ((low or 0.0) > 0 or (high or 0.0) < 0)),
+                "is_framed": len(records) > 1 and change == best,
+                "tooltip": f"{_change(change)}, "
+                + ("no interval" if low is None or high is None else f"interval {_change(low)} to {_change(high)}"),
+            }
+        )
+    return cells
 
 
 def _change(value: float) -> str:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from instructsel.grading.graders.held_out_loss import HeldOutLoss
     from instructsel.pool.pool import Pool
 
+WIDTH: Final = 80
+"""Characters of a printed line."""
 EXAMPLES: Final = """Examples:
   instructsel study size study-demo/sources.scores.parquet --rule longest --max-skipped-fraction 0.5 --base study-demo/toybase --search study-demo/sources/evaluation.jsonl --report study-demo/sources/report.jsonl --preset tiny --steps 2 --sizes 20,40 --seeds 2 -o /tmp/sizes
   instructsel study size study-demo/sources.scores.parquet --rule longest --max-skipped-fraction 0.5 --base study-demo/toybase --search study-demo/sources/evaluation.jsonl --report study-demo/sources/report.jsonl --preset tiny --steps 2 --by blend --least 20 --most 60 --trials 2 --seeds 2 -o /tmp/sizes
@@ -111,9 +113,9 @@ def command(
         say(f"wrote {chart}", quiet=quiet)
     if common.json:
         write_json(curve.as_dict())
-        return
-    for line in curve.lines():
-        write(line)
+    elif not quiet:
+        for line in curve.lines(WIDTH):
+            write(line)
 
 
 def _graders(held_out: Mapping[str, Pool], recipe: Any, training: TrainerSettings, loss_unit: str) -> dict[str, HeldOutLoss]:

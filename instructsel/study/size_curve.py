@@ -12,7 +12,7 @@ from instructsel.artifact import release
 from instructsel.errors import UsageError
 from instructsel.extras import require
 from instructsel.kinds import SIZE_SEARCH, head
-from instructsel.text import counted
+from instructsel.text import counted, wrapped
 
 if TYPE_CHECKING:
     pass
@@ -336,8 +336,12 @@ class SizeCurve:
             "run": {"seconds": [row.seconds for row in self.rows]},
         }
 
-    def lines(self) -> list[str]:
-        """The curve as aligned lines of text, then the report loss, the verdict and the warnings."""
+    def lines(self, width: int | None = None) -> list[str]:
+        """The curve as aligned lines of text, then the report loss, the verdict and the warnings.
+
+        Args:
+            width: columns at which sentences are broken; None for a line each.
+        """
         first = self.points[0]
         heads = [
             f"{name}{'' if estimate.low is None else ' [95 %]'}"
@@ -352,13 +356,14 @@ class SizeCurve:
         table = [
             "  ".join([*(cell.rjust(width) for cell, width in zip(row[:-1], widths, strict=False)), row[-1]]).rstrip() for row in cells
         ]
-        return [
-            *table,
-            "",
-            f"{self.report} of {counted(self.chosen, 'row')}: {self.report_loss}. The lowest of {self.search} is none to report: it is biased downward.",
+        unit = f", {self.unit}" if self.unit else ""
+        sentences = [
+            f"{self.report} of {counted(self.chosen, 'row')}: {self.report_loss}{unit}. The lowest {self.search} is no result to report: the lowest of "
+            "several is biased downward.",
             self.verdict,
             *self.warnings,
         ]
+        return [*table, "", *(line for text in sentences for line in ([text] if width is None else wrapped(text, width)))]
 
     @cached_property
     def _search(self) -> _Losses:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import polars as pl
 
 from instructsel.artifact import atomic_write, dump_json, fingerprint, release
-from instructsel.errors import EnvironmentFault, ScoresError, StudyError, UsageError
+from instructsel.errors import EnvironmentFault, ScoresError, StudyError, TrainingError, UsageError
 from instructsel.experiments import execute
 from instructsel.experiments.store import FAILED, RecordStore, as_json
 from instructsel.extras import require
@@ -252,13 +252,30 @@ def _check_audit(ranked: _Ranked, trainer: Trainer, sizes: Sequence[int]) -> Non
     """Refuse sizes whose rows cannot be trained on, before anything is written, where the trainer can say so beforehand.
 
     Raises:
-        TrainingError: too many rows have no loss token.
+        TrainingError: too many rows have no loss token; the sizes are named.
     """
     audit: Any = getattr(trainer, "audit", None)
     limit = getattr(trainer, "max_skipped_fraction", None)
-    if audit is not None and limit is not None:
-        for size in sizes:
-            audit(ranked.part(ranked.ids(size))).check(limit)
+    if audit is None or limit is None:
+        return
+    refused: dict[int, TrainingError] = {}
+    shares: dict[int, float] = {}
+    for size in sizes:
+        data = audit(ranked.part(ranked.ids(size)))
+        shares[size] = sum(getattr(data, "skipped", {}).values()) / size
+        try:
+            data.check(limit)
+        except TrainingError as error:
+            refused[size] = error
+    if refused:
+        # The one with the largest share: what mends it mends the others, too.
+        worst = max(refused, key=lambda size: (shares[size], -size))
+        others = [f"{size:,}" for size in sorted(refused) if size != worst]
+        also = f" So it is with the first {', '.join(others)}." if others else ""
+        raise TrainingError(
+            f"Of the first {counted(worst, 'row')} of the ranking too many cannot be trained on: {refused[worst].message}{also}",
+            fix=refused[worst].fix,
+        )
 
 
 def _items(grader: Grader) -> Sequence[str]:

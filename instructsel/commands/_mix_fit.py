@@ -243,7 +243,7 @@ def lines(fit: Any) -> list[str]:
         "",
         *wrapped(
             f"Predicted loss of a new run ({what}{', ' + fit.unit if fit.unit else ''}), {fit.settings.confidence:.0%} intervals; "
-            "behind it what the proposal is better by:",
+            "behind it the proposal less the mixture, below 0 where it is better:",
             WIDTH,
         ),
         "",

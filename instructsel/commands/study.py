@@ -297,6 +297,11 @@ def lines(plan: Plan, rows: Mapping[str, int]) -> list[str]:
     spread = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
     kinds = " and ".join(f"{count} {NOUNS[design]}" for design, count in designs.items() if design in NOUNS)
     shares_of = {source: [subset["shares"].get(source, 0.0) for subset in plan.subsets if subset["rows"]] for source in plan.sources}
+    ranges = aligned(
+        [[symbol, f"{least:.4g}", f"{greatest:.4g}"] for symbol, (least, greatest) in plan.ranges().items()],
+        header=["indicator", "least mean", "greatest mean of a subset"],
+        right=(1, 2),
+    )
     part = plan.of_sources
     times = counted(len(plan.seeds), "seed") + " each" if part is None else counted(part["replicates"], "replicate")
     return [
@@ -308,12 +313,7 @@ def lines(plan: Plan, rows: Mapping[str, int]) -> list[str]:
             right=(1, 2),
         ),
         "",
-        *aligned(
-            [[symbol, f"{least:.4g}", f"{greatest:.4g}"] for symbol, (least, greatest) in plan.ranges().items()],
-            header=["indicator", "least mean", "greatest mean of a subset"],
-            right=(1, 2),
-        ),
-        "",
+        *([*ranges, ""] if plan.symbols else []),
         f"configuration {plan.hash}",
     ]
 

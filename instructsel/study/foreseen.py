@@ -73,7 +73,7 @@ class Foreseen:
         shares = [one.skipped / one.rows for one in self.refused if one.skipped < one.rows]
         allow = f", or allow more with --max-skipped-fraction {math.ceil(100 * max(shares)) / 100:g}" if shares else ""
         return [
-            f"{len(self.refused):,} of {counted(n_subsets, 'subset')} would be refused, since more than {self.limit:.4g} of their rows have no loss "
+            f"{len(self.refused):,} of {counted(n_subsets, 'subset')} would be refused, since more than {100 * self.limit:.3g} % of their rows have no loss "
             f"token: {', '.join(names)}{more}. Their runs would fail; drop these rows from the pool{allow}."
         ]
 

@@ -640,3 +640,29 @@ def test_rows_without_a_known_place_are_shown_by_their_id() -> None:
     placed = replace(chosen, frame=chosen.frame.with_columns(file=pl.lit("pool.jsonl"), line=pl.Series([7, 8, 9])))
     rows = table("top", placed)
     assert {row["place"] for row in rows} == {"pool.jsonl:7", "pool.jsonl:8", "pool.jsonl:9"} and "id" not in rows[0]
+
+
+def of_shares() -> Study:
+    """A study without scores: two mixtures of two sources, two outcomes."""
+    columns = {
+        "subset": ["mix-000", "mix-001"],
+        "design": ["mixture"] * 2,
+        "seed": [0, 0],
+        "rows": [40, 40],
+        "share_forum": [0.25, 0.75],
+        "share_quiz": [0.75, 0.25],
+        "loss": [6.5, 6.0],
+        "outcome_maths": [6.0, 5.0],
+        "outcome_code": [7.0, 7.0],
+        "tokens_trained": [1000, 2000],
+    }
+    return Study(pl.DataFrame(columns), {"planned": 3, "indicators": {}})
+
+
+def test_a_study_without_scores_shows_shares_and_losses_and_names_the_command_that_fits_shares() -> None:
+    sentence = text("outcome", of_shares())
+    assert "mixtures of 2 sources: 2 of 3 runs have finished" in sentence and "instructsel mix fit" in sentence
+    assert "No column has the name of an indicator" not in str(report(of_shares()).as_dict())
+    first, second = table("study-1", of_shares())
+    assert (first["subset"], first["share_forum"], first["outcome_maths"], first["outcome_code"]) == ("mix-000", 0.25, 6.0, 7.0)
+    assert (second["subset"], second["share_quiz"], second["outcome_maths"], second["tokens_trained"]) == ("mix-001", 0.25, 5.0, 2000)

@@ -21,13 +21,15 @@ from instructsel.reports.sections.confounds import length_correlation
 from instructsel.reports.sections.distributions import indicator_values
 from instructsel.reports.sections.gate import summary as gate_summary
 from instructsel.reports.sections.limits import POINTS
-from instructsel.reports.sections.study import fitted_rule
+from instructsel.reports.sections.study import fitted_rule, has_indicators
 from instructsel.reports.sections.verification import forest_chart
 from instructsel.rules.collinearity import warnings as collinear
+from instructsel.rules.observations import SHARE
 from instructsel.rules.univariate import points
 from instructsel.selection.baselines.base import RANDOM
 from instructsel.selection.selection import Selection
 from instructsel.stats.correlation import mean_of
+from instructsel.study.study import Study
 from instructsel.text import counted
 
 NEEDS: Final = ""
@@ -79,9 +81,13 @@ def build(page: Page) -> Section:
         shift = _shift_chart(inputs)
         parts += [shift] if shift is not None else []
     for number, study in enumerate(inputs.studies, start=1):
+        if isinstance(study, Study) and not has_indicators(study):
+            sentences += _without_rule(study)
+            continue
         sentence, chart = _fit(study, number)
         sentences.append(sentence)
         parts += [chart] if chart is not None else []
+    sentences += [str(matrix["verdict"]) for matrix in inputs.effects]
     sentences += [str(curve.get("verdict", "")) for curve in inputs.sizes]
     sentences += [sentence for record in inputs.gates for sentence in gate_summary(record)]
     sentences += [sentence for record in inputs.audits for sentence in summary(record)]
@@ -137,6 +143,17 @@ def _shift_chart(inputs: ReportInputs) -> Chart | None:
         "rows": rows[:SHIFTS],
     }
     return Chart("outcome-shift", "forest", "Means: pool → selected", data)
+
+
+def _without_rule(study: Study) -> list[str]:
+    """What a study without scores is for; of one whose arms show what a source is worth, the effects say it."""
+    if study.of_sources:
+        return []
+    sources = sum(name.startswith(SHARE) for name in study.frame.columns)
+    return [
+        f"The study trained on mixtures of {counted(sources, 'source')}: {len(study.frame):,} of {counted(study.planned, 'run')} have finished. It has no "
+        "scores, so that no rule is fitted to it; shares of sources are fitted by: instructsel mix fit FOLDER"
+    ]
 
 
 def _fit(study: Any, number: int) -> tuple[str, Chart | None]:

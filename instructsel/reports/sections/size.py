@@ -77,7 +77,8 @@ def _chart(curve: Mapping[str, Any], number: int) -> Chart:
 
 def _facts(curve: Mapping[str, Any], number: int) -> Table:
     facts: list[tuple[str, Any]] = [
-        ("how sizes were chosen", curve.get("method") or "not known"),
+        # A folder of finished fine-tunes may hold those of several searches.
+        *([("how sizes were chosen", curve["method"])] if curve.get("method") else []),
         ("seeds", len(curve.get("seeds") or [])),
         ("noise of one fine-tune", finite(curve.get("noise"))),
         ("differences up to this are noise", finite(curve.get("margin"))),

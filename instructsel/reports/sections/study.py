@@ -12,9 +12,9 @@ from instructsel.reports.inputs import finite
 from instructsel.reports.parts import Chart, Column, Form, Part, Section, Table, facts_table
 from instructsel.reports.sections import Page
 from instructsel.reports.sections.limits import ARMS, CHARTS, POINTS, REASONS, ROWS, WORDS
-from instructsel.rules.observations import Observations
+from instructsel.rules.observations import SHARE, Observations
 from instructsel.rules.univariate import points, univariate
-from instructsel.study.study import COLUMNS, Study
+from instructsel.study.study import COLUMNS, OUTCOME, Study
 from instructsel.text import counted
 
 NEEDS: Final = "a study"
@@ -86,6 +86,9 @@ def build(page: Page) -> Section | None:
             parts += _runs(study, number)
             if not study.complete:
                 sentences.append(f"The study is not complete: {len(study.frame):,} of {counted(study.planned, 'run')} have finished.")
+            if not has_indicators(study):
+                parts.append(_compositions(study, number))
+                continue
         try:
             observations = study.observations if isinstance(study, Study) else study
             symbols = observations.indicators()
@@ -105,6 +108,16 @@ def build(page: Page) -> Section | None:
         except InstructselError as error:
             sentences.append(f"No fit: {error.message}")
     return Section("study", "Study: fine-tuned sets and their loss", tuple(sentences), tuple(parts))
+
+
+def has_indicators(study: Study) -> bool:
+    """Whether a study has scores that a rule can be fitted to; else its subsets differ in the shares of sources alone."""
+    if study.manifest.get("indicators") or not len(study.frame):
+        return True
+    try:
+        return bool(study.observations.indicators())
+    except InstructselError:
+        return False
 
 
 def fitted_rule(observations: Observations) -> Any:
@@ -127,6 +140,21 @@ def _runs(study: Study, number: int) -> list[Part]:
         rows = tuple((failure.subset, failure.seed, failure.reason) for failure in study.failed)
         parts.append(Table(f"study-{number}-failed", "Runs that came to nothing", columns, rows).capped(REASONS, "runs"))
     return parts
+
+
+def _compositions(study: Study, number: int) -> Table:
+    """The runs of a study without indicators: what each was trained on, and what it came out with."""
+    names = study.frame.columns
+    shares, outcomes = ([name for name in names if name.startswith(prefix)] for prefix in (SHARE, OUTCOME))
+    measured = outcomes or ["loss"]
+    columns = (
+        *(Column(name, name, FORMS[name]) for name in ("subset", "seed", "rows")),
+        *(Column(name, f"share of {name.removeprefix(SHARE)}", "share") for name in shares[:ARMS]),
+        *(Column(name, name.replace("_", " ", 1), "number") for name in measured[:ARMS]),
+        Column("tokens_trained", "loss tokens", "count"),
+    )
+    rows = tuple(study.frame.select([column.key for column in columns]).rows())
+    return Table(f"study-{number}", "Runs: shares of sources, and what came of them", columns, rows).capped(ROWS, "runs")
 
 
 def _observations(observations: Observations, symbols: Sequence[str], number: int) -> Table:

@@ -268,7 +268,7 @@ def _check_apart(arms: list[Arm], digests: Mapping[str, str]) -> None:
         count = next(len(arm.pools[0]) for arm in arms if arm.name == SELECTION)
         raise UsageError(
             f"The selection and {', '.join(same)} hold the same {counted(count, 'row')}, so that there is nothing to compare.",
-            fix="Select fewer rows than the pool has, with --n or --fraction.",
+            fix=f"Select without {', '.join(same)}, or fewer rows than the pool has, with --n or --fraction.",
         )
 
 

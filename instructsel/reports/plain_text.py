@@ -401,7 +401,7 @@ def length_bias_sentences(bias: Mapping[str, Any]) -> list[str]:
     of, n = bias.get("of") or "models", bias.get("n")
     words = "; unique words and win rate at" if bias.get("r") is not None else ""
     if bias.get("r") is None:
-        sentences = [f"Length bias: no correlation of win rate and mean length over {of}: {bias.get('reason')}"]
+        sentences = [f"Length bias: not known over {of}. {bias.get('reason')}"]
     else:
         unique = _correlation(bias.get("unique") or {})
         line = f"Length bias: over {n} {of}, win rate and mean length correlate at {_correlation(bias)}{f'{words} {unique}' if unique else ''}."

@@ -197,7 +197,7 @@ def length_bias(lengths: Sequence[float], wins: Sequence[float], *, confidence: 
     n = len(x)
     if n < FEWEST_PAIRS or len(np.unique(x)) == 1 or len(np.unique(y)) == 1:
         reason = (
-            f"There {'is' if n == 1 else 'are'} {counted(n, 'pair')}; it takes three."
+            f"{counted(n, 'pair')} of length and win rate {'is' if n == 1 else 'are'} too few; it takes three."
             if n < FEWEST_PAIRS
             else "All lengths or all win rates are equal."
         )

@@ -76,10 +76,7 @@ def test_models_of_two_arms_have_a_correlation_and_no_interval() -> None:
 def test_with_one_arm_the_reason_is_said() -> None:
     bias = length_biases([judged("selection", 0, [0.7], output=[3], reference=[2])])["judge"]
     assert bias["r"] is None
-    assert (
-        length_bias_sentences(bias)[0]
-        == "Length bias: no correlation of win rate and mean length over models: There is 1 pair; it takes three."
-    )
+    assert length_bias_sentences(bias)[0] == "Length bias: not known over models. 1 pair of length and win rate is too few; it takes three."
     # Without lengths there is nothing to say.
     assert length_biases([judged("selection", 0, [0.7])]) == {} and length_bias_sentences({}) == []
 

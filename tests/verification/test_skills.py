@@ -153,7 +153,7 @@ def test_a_table_that_cannot_be_is_refused() -> None:
 
 
 def test_lengths_without_a_correlation_give_a_reason() -> None:
-    assert length_bias([1, 2], [1, 2]).reason == "There are 2 pairs; it takes three."
+    assert length_bias([1, 2], [1, 2]).reason == "2 pairs of length and win rate are too few; it takes three."
     assert length_bias([5, 5, 5], [1, 2, 3]).r is None
     line = length_bias([1, 2, 3, 4], [10, 20, 30, 40])
     assert (line.r, line.low) == (pytest.approx(1.0), None)

@@ -17,7 +17,6 @@ texts come from one template, its time is quadratic, and a million rows take 1.3
 from __future__ import annotations
 
 import hashlib
-import itertools
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -58,10 +57,10 @@ BLOCK: Final = 1 << 20
 """Hashes looked at a time, once all are known."""
 IN_MEMORY: Final = 1 << 24
 """Bytes of hashes held in memory; a pool that has more keeps them in a temporary file."""
-LEADING: Final = 24
-"""Bits of a hash that are looked up before the hash is."""
-PASS: Final = 8
-"""Bands numbered in one reading of the band keys."""
+AT_ONCE: Final = 1 << 21
+"""Texts up to which several bands are numbered at a time."""
+ASSEMBLED: Final = 1 << 16
+"""Texts whose buckets are put together at a time."""
 
 Progress = Callable[[int, int], None]
 """Called with how many texts are done, and how many there are."""
@@ -79,23 +78,27 @@ def _constants(count: int, name: str) -> Words:
 
 
 class _Spool:
-    """64-bit numbers one after the other, in an unnamed temporary file once they are many.
+    """Numbers of one type one after the other, in an unnamed temporary file once they are many.
 
     Read, not mapped: the pages of a mapped file count as the memory of the process.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, dtype: type[np.uint32] | type[np.uint64] = np.uint64) -> None:
+        """Empty."""
         spooled = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, prefix="instructsel-")  # noqa: SIM115 - the spool owns it
         self.file: tempfile.SpooledTemporaryFile[bytes] = spooled
+        self.dtype: np.dtype[Any] = np.dtype(dtype)
         self.length: int = 0
 
-    def append(self, numbers: Words) -> None:
+    def append(self, numbers: NDArray[Any]) -> None:
+        """Behind the last."""
         self.put(self.length, numbers)
 
-    def put(self, begin: int, numbers: Words) -> None:
+    def put(self, begin: int, numbers: NDArray[Any]) -> None:
+        """From a place on."""
         try:
-            self.file.seek(8 * begin)
-            self.file.write(np.ascontiguousarray(numbers).tobytes())
+            self.file.seek(self.dtype.itemsize * begin)
+            self.file.write(np.ascontiguousarray(numbers, dtype=self.dtype).tobytes())
         except OSError as error:
             raise EnvironmentFault(
                 f"Cannot keep the pool's shingles in {tempfile.gettempdir()}: {error.strerror or error}.",
@@ -103,42 +106,45 @@ class _Spool:
             ) from error
         self.length = max(self.length, begin + numbers.size)
 
-    def get(self, begin: int, count: int) -> Words:
-        return np.frombuffer(self._bytes(begin, count), dtype=np.uint64)
+    def get(self, begin: int, count: int) -> NDArray[Any]:
+        """So many from a place on."""
+        return np.frombuffer(self._bytes(begin, count), dtype=self.dtype)
 
-    def gather(self, begins: NDArray[np.int64], counts: NDArray[np.int64]) -> Words:
+    def gather(self, begins: NDArray[np.integer[Any]], counts: NDArray[np.integer[Any]]) -> NDArray[Any]:
         """Several stretches, one after the other."""
-        return np.frombuffer(
-            b"".join([self._bytes(begin, count) for begin, count in zip(begins.tolist(), counts.tolist(), strict=True)]), dtype=np.uint64
-        )
+        stretches = zip(begins.tolist(), counts.tolist(), strict=True)
+        return np.frombuffer(b"".join([self._bytes(begin, count) for begin, count in stretches]), dtype=self.dtype)
 
-    def blocks(self, size: int) -> Iterator[Words]:
+    def blocks(self, size: int) -> Iterator[NDArray[Any]]:
         """All of it, `size` numbers at a time."""
         for begin in range(0, self.length, size):
             yield self.get(begin, min(size, self.length - begin))
 
     def _bytes(self, begin: int, count: int) -> bytes:
-        self.file.seek(8 * begin)
-        return self.file.read(8 * count)
+        self.file.seek(self.dtype.itemsize * begin)
+        return self.file.read(self.dtype.itemsize * count)
 
 
 @dataclass(frozen=True, eq=False)
 class Shingles:
     """The shingle sets of texts, and the buckets that near-duplicates share.
 
-    Memory is about 200 bytes per text, and 12 per distinct shingle that stands in more than one while they are made; the
-    shingles themselves, 8 bytes each, go into a temporary file.
+    Memory is 13 bytes per text, and some 30 while they are made. The shingles, 8 bytes each, the sketches and the buckets are in temporary files.
     """
 
     spool: _Spool
     """64-bit shingle hashes, all texts one after the other, ascending and without repetition within each."""
     offsets: NDArray[np.int64]
     """(n + 1,), where each text's hashes begin."""
-    keys: Groups
-    """(n, BANDS + RARE), the buckets of each text, numbered from 1; 0 where nothing else is in it."""
-    sketches: Words
-    """(n, SKETCH / 64), of each text the bits that an odd number of its shingles falls on (an odd sketch): two sketches differ in no
-    more bits than the sets differ in shingles."""
+    members: _Spool
+    """The buckets of each text that another one is in, ascending, all texts one after the other; numbered from 1."""
+    counts: NDArray[np.uint8]
+    """(n,), how many these are, 0 for a text that repeats no other one."""
+    n_buckets: int
+    """How many there are in all."""
+    sketches: _Spool
+    """Of each text the SKETCH bits that an odd number of its shingles falls on (an odd sketch), as SKETCH / 64 numbers: two sketches
+    differ in no more bits than the sets differ in shingles."""
 
     @classmethod
     def of(
@@ -155,47 +161,45 @@ class Shingles:
         Raises:
             EnvironmentFault: the temporary folder is full.
         """
-        hashes, bands = _Spool(), _Spool()
-        sketches: list[Words] = [np.zeros((0, SKETCH // 64), np.uint64)]
-        counts: list[NDArray[np.int64]] = [np.zeros(1, np.int64)]
+        hashes, bands, sketches = _Spool(), _Spool(), _Spool()
+        sizes: list[NDArray[np.uint32]] = [np.zeros(0, np.uint32)]
         if total is None and isinstance(texts, Sequence):
             total = len(texts)
         n_read = 0
-        for distinct, sizes, band_keys, odd in in_order(_hashed, batches(texts, BATCH, len)):
+        for distinct, counts, band_keys, odd in in_order(_hashed, batches(texts, BATCH, len)):
             hashes.append(distinct)
-            bands.append(band_keys)
+            # Band by band, so that one of them is read without the others.
+            bands.append(band_keys.T)
             sketches.append(odd)
-            counts.append(sizes)
-            n_read += len(sizes)
+            sizes.append(counts.astype(np.uint32))
+            n_read += len(counts)
             if progress is not None:
                 progress(n_read, max(n_read, total or 0))
         _DIGESTS.clear()
-        offsets = np.cumsum(np.concatenate(counts))
-        keys = np.zeros((len(offsets) - 1, BANDS + RARE), dtype=np.uint32)
+        batch_sizes = [len(batch) for batch in sizes]
+        offsets = np.zeros(n_read + 1, dtype=np.int64)
+        np.cumsum(np.concatenate(sizes), out=offsets[1:])
+        del sizes
 
         def tell(share: float) -> None:
             if bucketing is not None:
-                bucketing(int(share * len(keys)), len(keys))
+                bucketing(int(share * n_read), n_read)
 
-        used = 0
-        for first in range(0, BANDS, PASS):
-            tell(first / BANDS / 2)
-            band_keys = np.empty((PASS, len(keys)), dtype=np.uint64)
-            begin = 0
-            for block in bands.blocks(BANDS * (BLOCK // BANDS)):
-                rows = block.reshape(-1, BANDS)
-                band_keys[:, begin : begin + len(rows)] = rows[:, first : first + PASS].T
-                begin += len(rows)
-            for band, (groups, count) in enumerate(in_threads(_numbered, band_keys)):
-                keys[:, first + band] = np.where(groups > 0, groups + np.uint32(used), 0)
-                used += count
-            del band_keys
+        columns, n_buckets = _Spool(np.uint32), 0
+        run = in_threads if n_read <= AT_ONCE else map
+        for band, (groups, count) in enumerate(run(_numbered, (_band(bands, batch_sizes, band) for band in range(BANDS)))):
+            columns.append(np.where(groups > 0, groups + np.uint32(n_buckets), 0))
+            n_buckets += count
+            tell(band / BANDS / 2)
         del bands
+        rarest = _rarest(hashes, offsets, lambda share: tell((1 + share) / 2))
         # All at once: a shingle that is one text's rarest can be another's second.
-        groups, _ = _numbered(_rarest(hashes, offsets, lambda share: tell((1 + share) / 2)))
-        keys[:, BANDS:] = np.where(groups > 0, groups + np.uint32(used), 0)
+        groups_of = _Numbering(n_buckets)
+        rare = _of_equal(rarest, groups_of)
+        del rarest
+        members, counts_of = _assembled(columns, rare, n_read)
         tell(1)
-        return cls(hashes, offsets, keys, np.concatenate(sketches))
+        return cls(hashes, offsets, members, counts_of, groups_of.last, sketches)
 
     @property
     def hashes(self) -> Words:
@@ -208,6 +212,17 @@ class Shingles:
     def row(self, position: int) -> Words:
         """The shingle hashes of one text, ascending."""
         return self.spool.get(int(self.offsets[position]), int(self.offsets[position + 1] - self.offsets[position]))
+
+    def sketches_of(self, begin: int, count: int) -> Words:
+        """(count, SKETCH / 64), the odd sketches of the texts from a position on."""
+        width = SKETCH // 64
+        return self.sketches.get(width * begin, width * count).reshape(-1, width)
+
+    def buckets(self, begin: int, count: int) -> list[list[int]]:
+        """The buckets of the texts from a position on that another text is in, too."""
+        start, counts = int(self.counts[:begin].sum(dtype=np.int64)), self.counts[begin : begin + count].astype(np.int64)
+        numbers = self.members.get(start, int(counts.sum()))
+        return [part.tolist() for part in np.split(numbers, np.cumsum(counts)[:-1])]
 
     def jaccard(self, a: int, b: int) -> float:
         """|A ∩ B| / |A ∪ B| of two texts' shingles, in [0, 1]."""
@@ -250,14 +265,29 @@ def near_duplicates(
         )
     positions = np.asarray(order, dtype=np.int64)
     repeats = np.full(len(positions), -1, dtype=np.int64)
-    if not len(positions):
-        return repeats
-    buckets = _Buckets.of(shingles.keys, positions)
-    search = _Search(shingles, positions, threshold)
+    # A text that is alone in its buckets repeats none, and none repeats it.
+    linked = np.flatnonzero(shingles.counts[positions])
+    if len(linked):
+
+        def tell(rank: int) -> None:
+            if progress is not None:
+                progress(int(linked[rank]), len(positions))
+
+        repeats[linked] = _search(_Ranking.of(shingles, positions[linked]), threshold, accepts, tell)
+    if progress is not None:
+        progress(len(positions), len(positions))
+    return repeats
+
+
+def _search(
+    ranking: _Ranking, threshold: float, accepts: Callable[[int, int, float], bool] | None, tell: Callable[[int], None]
+) -> NDArray[np.int64]:
+    """What `near_duplicates` gives, for a ranking of texts that share buckets with others."""
+    positions, buckets, search = ranking.positions, _Buckets.of(ranking), _Search(ranking, threshold)
+    repeats = np.full(len(positions), -1, dtype=np.int64)
     for begin in range(0, len(positions), SEARCHED):
-        if progress is not None:
-            progress(begin, len(positions))
-        keys, counts = buckets.shared(shingles.keys[positions[begin : begin + SEARCHED]])
+        tell(begin)
+        keys, counts = buckets.shared(*ranking.buckets(begin, min(begin + SEARCHED, len(positions))))
         # What the buckets hold already is looked at for all ranks of the block at once; what the block itself adds, one by one.
         similar = search.promising(begin, *buckets.candidates(keys, counts))
         added: dict[int, list[int]] = {}
@@ -274,45 +304,85 @@ def near_duplicates(
                 repeats[rank] = positions[best]
             else:
                 buckets.add(rank, shared, added)
-    if progress is not None:
-        progress(len(positions), len(positions))
     return repeats
+
+
+@dataclass(frozen=True, eq=False)
+class _Ranking:
+    """Texts that share buckets with others, best first."""
+
+    shingles: Shingles
+    positions: NDArray[np.int64]
+    """(k,), of each in the shingles."""
+    starts: NDArray[np.int64]
+    """(k,), where its buckets begin."""
+    counts: NDArray[np.uint8]
+    """(k,), how many buckets it has."""
+    sizes: NDArray[np.uint32]
+    """(k,), how many shingles it has."""
+    sketches: Words
+    """(k, SKETCH / 64)."""
+
+    @classmethod
+    def of(cls, shingles: Shingles, positions: NDArray[np.int64]) -> Self:
+        """Of texts in this order."""
+        by_position = np.argsort(positions, kind="stable")
+        ascending = positions[by_position]
+        starts = np.zeros(len(positions), dtype=np.int64)
+        sketches = np.zeros((len(positions), SKETCH // 64), dtype=np.uint64)
+        before = 0
+        for begin in range(0, len(shingles), ASSEMBLED):
+            count = min(ASSEMBLED, len(shingles) - begin)
+            low, high = np.searchsorted(ascending, [begin, begin + count]).tolist()
+            counts = np.cumsum(shingles.counts[begin : begin + count], dtype=np.int64)
+            rows, ranks = ascending[low:high] - begin, by_position[low:high]
+            starts[ranks] = before + counts[rows] - shingles.counts[begin + rows]
+            sketches[ranks] = shingles.sketches_of(begin, count)[rows]
+            before += int(counts[-1])
+        sizes = (shingles.offsets[positions + 1] - shingles.offsets[positions]).astype(np.uint32)
+        return cls(shingles, positions, starts, shingles.counts[positions], sizes, sketches)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def buckets(self, begin: int, end: int) -> tuple[Groups, NDArray[np.int64]]:
+        """The buckets of some ranks, one after the other, and how many each has."""
+        counts = self.counts[begin:end].astype(np.int64)
+        return self.shingles.members.gather(self.starts[begin:end], counts), counts
+
+    def row(self, rank: int) -> Words:
+        """The shingles of a text, ascending."""
+        return self.shingles.row(int(self.positions[rank]))
 
 
 class _Buckets:
     """The kept texts of each bucket, as ranks, best first: one flat array, with room for BUCKET of those that a bucket can get."""
 
-    def __init__(self, room: NDArray[np.int64]) -> None:
+    def __init__(self, room: NDArray[np.uint8]) -> None:
         """Empty ones, of the numbers of texts given."""
         self.open = room > 0
-        starts = np.zeros(len(room) + 1, dtype=np.int64)
-        np.cumsum(room, out=starts[1:])
-        if starts[-1] <= np.iinfo(np.int32).max:
-            starts = starts.astype(np.int32)
-        self.starts, self.ends, self.ranks = starts, starts[:-1].copy(), np.zeros(int(starts[-1]), dtype=np.int32)
+        slots = int(room.sum(dtype=np.int64))
+        self.starts: NDArray[Any] = np.zeros(len(room) + 1, dtype=np.int32 if slots <= np.iinfo(np.int32).max else np.int64)
+        np.cumsum(room, out=self.starts[1:])
+        self.filled, self.ranks = np.zeros(len(room), dtype=np.uint8), np.zeros(slots, dtype=np.int32)
         # Plain views: numpy takes longer to hand out one number than the search takes with it.
-        self._starts, self._ends, self._ranks = self.starts.data, self.ends.data, self.ranks.data
+        self._starts, self._filled, self._ranks = self.starts.data, self.filled.data, self.ranks.data
 
     @classmethod
-    def of(cls, keys: Groups, positions: NDArray[np.int64]) -> Self:
+    def of(cls, ranking: _Ranking) -> Self:
         """Those of a ranking. What is alone in a bucket leads to nobody, and the bucket gets no room."""
-        members = np.zeros(int(keys.max()) + 1, dtype=np.int64)
-        for band in range(BANDS + RARE):
-            column = keys[positions, band]
-            low = int(column[column > 0].min(initial=len(members) - 1))
-            counted = np.bincount(column[column > 0] - low)
-            members[low : low + len(counted)] += counted
-        members[0] = 0
-        np.minimum(members, BUCKET, out=members)
+        members = np.zeros(ranking.shingles.n_buckets + 1, dtype=np.uint8)
+        for begin in range(0, len(ranking), ASSEMBLED):
+            keys, _ = ranking.buckets(begin, min(begin + ASSEMBLED, len(ranking)))
+            numbers, counts = np.unique(keys, return_counts=True)
+            members[numbers] = np.minimum(members[numbers] + counts, BUCKET)
         members[members == 1] = 0
         return cls(members)
 
-    def shared(self, keys: Groups) -> tuple[Groups, NDArray[np.int64]]:
-        """The buckets that each of some texts shares with another one, each once, all texts one after the other; and how many."""
-        ordered = np.sort(np.where(self.open[keys], keys, 0), axis=1)
-        usable = ordered > 0
-        usable[:, 1:] &= ordered[:, 1:] != ordered[:, :-1]
-        return ordered[usable], np.count_nonzero(usable, axis=1)
+    def shared(self, keys: Groups, counts: NDArray[np.int64]) -> tuple[Groups, NDArray[np.int64]]:
+        """Those of the buckets of some texts that another text of the ranking is in, all texts one after the other; and how many."""
+        usable = self.open[keys]
+        return keys[usable], np.bincount(np.repeat(np.arange(len(counts)), counts)[usable], minlength=len(counts))
 
     def candidates(self, keys: Groups, counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """What is in the buckets that `shared` gave.
@@ -321,7 +391,7 @@ class _Buckets:
             (k,) each, by text and then by rank: the text, from 0; a rank; and how many of the text's buckets it is in.
         """
         starts = self.starts[keys].astype(np.int64)
-        lengths = self.ends[keys] - starts
+        lengths = self.filled[keys].astype(np.int64)
         ends = np.cumsum(lengths)
         ranks = self.ranks[np.repeat(starts - ends + lengths, lengths) + np.arange(int(ends[-1]) if len(ends) else 0)]
         pairs = (np.repeat(np.repeat(np.arange(len(counts)), counts), lengths) << 32) | ranks
@@ -332,12 +402,12 @@ class _Buckets:
 
     def add(self, rank: int, keys: list[int], added: dict[int, list[int]]) -> None:
         """Put a kept text into its buckets, as far as they have room, and note those into `added`."""
-        ranks, starts, ends = self._ranks, self._starts, self._ends
+        ranks, starts, filled = self._ranks, self._starts, self._filled
         for key in keys:
-            end = ends[key]
+            end = starts[key] + filled[key]
             if end < starts[key + 1]:
                 ranks[end] = rank
-                ends[key] = end + 1
+                filled[key] += 1
                 if key in added:
                     added[key].append(rank)
                 else:
@@ -347,10 +417,9 @@ class _Buckets:
 class _Search:
     """The exact Jaccard similarity of a text to its candidates, computed only where the sizes and the sketches let it reach the threshold."""
 
-    def __init__(self, shingles: Shingles, positions: NDArray[np.int64], threshold: float) -> None:
+    def __init__(self, ranking: _Ranking, threshold: float) -> None:
         """Over a ranking."""
-        self.shingles, self.positions, self.threshold = shingles, positions, threshold
-        self.sizes: NDArray[np.int64] = np.diff(shingles.offsets)[positions]
+        self.ranking, self.threshold = ranking, threshold
         self.rows: dict[int, Words] = {}
         """Shingles of kept texts that were looked up, in the order of looking up."""
         self.remembered: int = 0
@@ -368,13 +437,13 @@ class _Search:
             votes: in how many of the text's buckets it is: CHECKED candidates of a text are looked at, those of most votes first;
                 without votes all.
         """
-        sizes, own = self.sizes[ranks], self.sizes[begin + texts]
+        sizes, own = self._sizes(ranks), self._sizes(begin + texts)
         # Sets whose sizes differ too much cannot be similar enough, whatever they hold.
         possible = np.minimum(sizes, own) >= self.threshold * np.maximum(sizes, own) * (1 - 1e-12)
         texts, ranks, sizes = texts[possible], ranks[possible], sizes[possible] + own[possible]
         # Sets of Jaccard similarity t differ in (1 − t) / (1 + t) of their sizes' sum, and their sketches in no more bits.
-        sketches = self.shingles.sketches
-        differing = np.bitwise_count(sketches[self.positions[ranks]] ^ sketches[self.positions[begin + texts]])
+        sketches = self.ranking.sketches
+        differing = np.bitwise_count(sketches[ranks] ^ sketches[begin + texts])
         bits = np.zeros(len(ranks), dtype=np.int64)
         for word in range(differing.shape[1]):
             bits += differing[:, word]
@@ -403,8 +472,8 @@ class _Search:
 
     def most_similar(self, rank: int, ranks: NDArray[np.int64], accepts: Callable[[int, int, float], bool] | None = None) -> int:
         """The rank of the most similar of some texts, the first of several, if its similarity reaches the threshold and it is accepted; or −1."""
-        query = self.shingles.row(int(self.positions[rank]))
-        lengths = self.sizes[ranks]
+        query, positions = self.ranking.row(rank), self.ranking.positions
+        lengths = self._sizes(ranks)
         theirs = np.concatenate([self._row(other) for other in ranks.tolist()])
         hits = query[np.minimum(np.searchsorted(query, theirs), len(query) - 1)] == theirs
         common = np.add.reduceat(hits, np.cumsum(lengths) - lengths, dtype=np.int64)
@@ -415,15 +484,18 @@ class _Search:
         for best in np.argsort(-similarity, kind="stable").tolist():
             if similarity[best] < self.threshold:
                 break
-            if accepts(int(self.positions[rank]), int(self.positions[ranks[best]]), float(similarity[best])):
+            if accepts(int(positions[rank]), int(positions[ranks[best]]), float(similarity[best])):
                 return int(ranks[best])
         return -1
+
+    def _sizes(self, ranks: NDArray[np.int64]) -> NDArray[np.int64]:
+        return self.ranking.sizes[ranks].astype(np.int64)
 
     def _row(self, rank: int) -> Words:
         """The shingles of a kept text: where texts come from templates, the same few are asked for again and again."""
         row = self.rows.get(rank)
         if row is None:
-            row = self.rows[rank] = self.shingles.row(int(self.positions[rank]))
+            row = self.rows[rank] = self.ranking.row(rank)
             self.remembered += len(row)
             while self.remembered > REMEMBERED and len(self.rows) > 1:
                 self.remembered -= len(self.rows.pop(next(iter(self.rows))))
@@ -437,14 +509,61 @@ def _numbered(keys: Words) -> tuple[Groups, int]:
     again[1:] &= ordered[1:-1] != ordered[:-2]
     repeated = ordered[1:][again]
     del ordered
-    flat = keys.reshape(-1)
-    groups = np.zeros(len(flat), dtype=np.uint32)
+    groups = np.zeros(len(keys), dtype=np.uint32)
     if len(repeated):
-        for begin in range(0, len(flat), BLOCK):
-            piece = flat[begin : begin + BLOCK]
+        for begin in range(0, len(keys), BLOCK):
+            piece = keys[begin : begin + BLOCK]
             nearest = np.minimum(np.searchsorted(repeated, piece), len(repeated) - 1)
             groups[begin : begin + BLOCK] = np.where(repeated[nearest] == piece, nearest + 1, 0)
-    return groups.reshape(keys.shape), len(repeated)
+    return groups, len(repeated)
+
+
+@dataclass
+class _Numbering:
+    """Numbers the keys that stand more than once, part after part of all keys in ascending order."""
+
+    last: int
+    """The last number that was given."""
+
+    def __call__(self, keys: Words) -> Groups:
+        """Of the next part; 0 for keys that stand once."""
+        groups, count = _numbered(keys)
+        first, self.last = np.uint32(self.last), self.last + count
+        return np.where(groups > 0, groups + first, 0).astype(np.uint32)
+
+
+def _band(bands: _Spool, batch_sizes: Sequence[int], band: int) -> Words:
+    """(n,), the keys of a band, which stands in one stretch in each batch."""
+    keys = np.empty(sum(batch_sizes), dtype=np.uint64)
+    begin = 0
+    for size in batch_sizes:
+        keys[begin : begin + size] = bands.get(BANDS * begin + band * size, size)
+        begin += size
+    return keys
+
+
+def _assembled(columns: _Spool, rare: _Spool, n: int) -> tuple[_Spool, NDArray[np.uint8]]:
+    """The distinct buckets of each text, ascending, and how many these are.
+
+    Args:
+        columns: (BANDS, n), the bucket of each text in each band, 0 for none.
+        rare: (n, RARE), those of its rarest shingles.
+        n: how many texts there are.
+    """
+    members, counts = _Spool(np.uint32), np.zeros(n, dtype=np.uint8)
+    for begin in range(0, n, ASSEMBLED):
+        count = min(ASSEMBLED, n - begin)
+        keys = np.empty((count, BANDS + RARE), dtype=np.uint32)
+        for band in range(BANDS):
+            keys[:, band] = columns.get(band * n + begin, count)
+        keys[:, BANDS:] = rare.get(RARE * begin, RARE * count).reshape(-1, RARE)
+        used = np.flatnonzero(keys.any(axis=1))
+        keys = np.sort(keys[used], axis=1)
+        distinct = keys > 0
+        distinct[:, 1:] &= keys[:, 1:] != keys[:, :-1]
+        members.append(keys[distinct])
+        counts[begin + used] = np.count_nonzero(distinct, axis=1)
+    return members, counts
 
 
 _ASCII_DIGESTS: Final = AsciiHashes(bytes(range(256)).lower())
@@ -537,36 +656,22 @@ def _sketches(hashes: Words, sizes: NDArray[np.int64]) -> Words:
     return sketches
 
 
-def _rarest(hashes: _Spool, offsets: NDArray[np.int64], tell: Callable[[float], None]) -> Words:
+def _rarest(hashes: _Spool, offsets: NDArray[np.int64], tell: Callable[[float], None]) -> _Spool:
     """(n, RARE): of each text the shingles that stand in fewest texts, ties by hash; repeated where it has fewer."""
-    values, counts = _in_several(hashes, tell)
-    # Most hashes stand once, and most of those are recognised by their leading bits: the search misses the processor's cache.
-    shift = np.uint64(64 - LEADING)
-    leading = np.zeros(1 << LEADING, dtype=bool)
-    leading[(values >> shift).astype(np.int64)] = True
+    frequencies = _of_equal(hashes, _frequencies, lambda share: tell(0.8 * share))
 
-    def blocks() -> Iterator[tuple[Words, NDArray[np.int64]]]:
+    def blocks() -> Iterator[tuple[Groups, Words, NDArray[np.int64]]]:
         begin = 0
         while begin < len(offsets) - 1:
             end = max(begin + 1, int(np.searchsorted(offsets, offsets[begin] + BLOCK // 2, side="right")) - 1)
-            yield hashes.get(int(offsets[begin]), int(offsets[end] - offsets[begin])), np.diff(offsets[begin : end + 1])
+            stretch = int(offsets[begin]), int(offsets[end] - offsets[begin])
+            yield frequencies.get(*stretch), hashes.get(*stretch), np.diff(offsets[begin : end + 1])
             begin = end
 
-    def rarest(part: tuple[Words, NDArray[np.int64]]) -> Words:
-        block, sizes = part
-        frequency = np.ones(len(block), dtype=np.uint32)
-        likely = np.flatnonzero(leading[(block >> shift).astype(np.int64)])
-        nearest = np.minimum(np.searchsorted(values, block[likely]), len(values) - 1)
-        exact = values[nearest] == block[likely]
-        frequency[likely[exact]] = counts[nearest[exact]]
-        return _rarest_by(frequency, block, sizes)
-
-    numbers = np.empty((len(offsets) - 1, RARE), dtype=np.uint64)
-    begin = 0
-    for part in in_threads(rarest, blocks()):
-        numbers[begin : begin + len(part)] = part
-        begin += len(part)
-        tell(0.5 + 0.45 * begin / len(numbers))
+    numbers = _Spool()
+    for part in in_threads(lambda block: _rarest_by(*block), blocks()):
+        numbers.append(part)
+        tell(0.8 + 0.15 * numbers.length / RARE / max(1, len(offsets) - 1))
     return numbers
 
 
@@ -587,36 +692,58 @@ def _rarest_by(frequency: NDArray[np.uint32], block: Words, sizes: NDArray[np.in
     return rarest
 
 
-def _in_several(hashes: _Spool, tell: Callable[[float], None]) -> tuple[Words, NDArray[np.uint32]]:
-    """The hashes that stand more than once, ascending, and how often.
+def _of_equal(numbers: _Spool, of_part: Callable[[Words], Groups], tell: Callable[[float], None] = lambda share: None) -> _Spool:
+    """For each of many numbers what is said of it beside all that are equal to it.
 
-    They are dealt into a second file by their leading bits, so that one part after the other is sorted.
+    They are dealt into a second file by their leading bits, so that one part after the other is looked at; the answers go back the same way.
+
+    Args:
+        numbers: any.
+        of_part: called with part after part, in ascending order; gives for each number one of 32 bits, the same for equal ones.
+        tell: called with the share that is done.
     """
-    bits = max(1, (hashes.length // BLOCK).bit_length())
+    bits = max(1, (numbers.length // BLOCK).bit_length())
     shift = np.uint64(64 - bits)
-    sizes = np.zeros(1 << bits, dtype=np.int64)
-    for block in hashes.blocks(BLOCK):
-        sizes += np.bincount((block >> shift).astype(np.int64), minlength=len(sizes))
-    starts = np.cumsum(sizes) - sizes
+    sizes = np.zeros((-(-numbers.length // BLOCK), 1 << bits), dtype=np.uint32)
+    for row, block in enumerate(numbers.blocks(BLOCK)):
+        sizes[row] = np.bincount((block >> shift).astype(np.int64), minlength=1 << bits)
+    totals = sizes.sum(axis=0, dtype=np.int64)
+    starts = np.cumsum(totals) - totals
     dealt, filled = _Spool(), starts.copy()
-    for ordered in in_threads(np.sort, hashes.blocks(BLOCK)):
-        cuts = [0, *np.cumsum(np.bincount((ordered >> shift).astype(np.int64), minlength=len(sizes))).tolist()]
-        for part, (begin, end) in enumerate(itertools.pairwise(cuts)):
-            dealt.put(int(filled[part]), ordered[begin:end])
-            filled[part] += end - begin
-        tell(0.25 * (filled - starts).sum() / hashes.length)
-    parts = (dealt.get(start, size) for start, size in zip(starts.tolist(), sizes.tolist(), strict=True) if size)
-    repeated: list[tuple[Words, NDArray[np.uint32]]] = []
-    for part_repeated in in_threads(_repeated, parts):
-        repeated.append(part_repeated)
-        tell(0.25 + 0.25 * len(repeated) / len(sizes))
-    values = np.concatenate([np.zeros(0, np.uint64), *(part for part, _ in repeated)])
-    return values, np.concatenate([np.zeros(0, np.uint32), *(often for _, often in repeated)])
+    for row, ordered in enumerate(in_threads(np.sort, numbers.blocks(BLOCK))):
+        _put_apart(dealt, ordered, filled, sizes[row])
+        tell(0.3 * (row + 1) / len(sizes))
+    answers = _Spool(np.uint32)
+    for begin, size in zip(starts.tolist(), totals.tolist(), strict=True):
+        if size:
+            answers.put(begin, of_part(dealt.get(begin, size)))
+            tell(0.3 + 0.3 * (begin + size) / numbers.length)
+    del dealt
+    result, filled = _Spool(np.uint32), starts.copy()
+    for row, order in enumerate(in_threads(np.argsort, numbers.blocks(BLOCK))):
+        answer = np.empty(len(order), dtype=np.uint32)
+        answer[order] = answers.gather(filled, sizes[row])
+        result.append(answer)
+        filled += sizes[row]
+        tell(0.6 + 0.4 * (row + 1) / len(sizes))
+    return result
 
 
-def _repeated(hashes: Words) -> tuple[Words, NDArray[np.uint32]]:
-    """The hashes of a part that stand more than once, ascending, and how often."""
-    ordered = np.sort(hashes)
+def _put_apart(dealt: _Spool, ordered: Words, filled: NDArray[np.int64], sizes: NDArray[np.uint32]) -> None:
+    """Put the parts of a block where they belong, and note how far that is filled."""
+    ends = np.cumsum(sizes, dtype=np.int64).tolist()
+    for place, begin, end in zip(filled.tolist(), [0, *ends], ends, strict=False):
+        if end > begin:
+            dealt.put(place, ordered[begin:end])
+    filled += sizes
+
+
+def _frequencies(hashes: Words) -> Groups:
+    """How often each of some hashes stands among them."""
+    order = np.argsort(hashes)
+    ordered = hashes[order]
     first = np.flatnonzero(np.concatenate([np.ones(1, bool), ordered[1:] != ordered[:-1]]))
-    often = np.diff(np.append(first, len(ordered)))
-    return ordered[first[often > 1]], often[often > 1].astype(np.uint32)
+    often = np.diff(np.append(first, len(ordered))).astype(np.uint32)
+    frequencies = np.empty(len(hashes), dtype=np.uint32)
+    frequencies[order] = np.repeat(often, often)
+    return frequencies

@@ -142,7 +142,7 @@ def test_the_order_of_arrival_makes_no_difference(texts: list[str], source: rand
 
 
 def test_the_hashes_are_the_same_in_every_process() -> None:
-    code = "from instructsel.neighbors.duplicates import Shingles; s = Shingles.of(['one two three four five six', 'x']); print(s.hashes.tolist(), s.keys.tolist())"
+    code = "from instructsel.neighbors.duplicates import Shingles; s = Shingles.of(['one two three four five six', 'x']); print(s.hashes.tolist(), s.buckets(0, 2))"
     answers = {
         subprocess.run(
             [sys.executable, "-c", code],
@@ -164,7 +164,7 @@ def test_the_batches_in_which_texts_are_hashed_make_no_difference(monkeypatch: p
     pieces = Shingles.of(iter(texts))
     assert (pieces.hashes == whole.hashes).all()
     assert (pieces.offsets == whole.offsets).all()
-    assert (pieces.keys == whole.keys).all()
+    assert pieces.buckets(0, len(texts)) == whole.buckets(0, len(texts))
 
 
 def test_shingles_kept_in_a_file_are_those_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +176,7 @@ def test_shingles_kept_in_a_file_are_those_kept_in_memory(monkeypatch: pytest.Mo
     assert spooled.spool.file._rolled  # type: ignore[attr-defined]
     assert not whole.spool.file._rolled  # type: ignore[attr-defined]
     assert (spooled.hashes == whole.hashes).all()
-    assert (spooled.keys == whole.keys).all()
+    assert spooled.buckets(0, len(texts)) == whole.buckets(0, len(texts))
     assert near_duplicates(spooled, range(len(texts))).tolist() == near_duplicates(whole, range(len(texts))).tolist()
 
 
@@ -187,11 +187,11 @@ def test_texts_share_a_bucket_exactly_where_they_share_a_key() -> None:
         "one two three four five seven",
         "a text of its own, like no other",
     ]
-    keys = Shingles.of(texts).keys
-    assert (keys[0] == keys[1]).all()
-    assert (keys[0, :BANDS] > 0).all()
-    assert set(keys[0].tolist()) & set(keys[2].tolist()) - {0}
-    assert set(keys[3, :BANDS].tolist()) == {0}
+    buckets = Shingles.of(texts).buckets(0, len(texts))
+    assert buckets[0] == buckets[1]
+    assert len(buckets[0]) >= BANDS
+    assert set(buckets[0]) & set(buckets[2])
+    assert not set(buckets[3]) & {bucket for others in buckets[:3] for bucket in others}
 
 
 def test_a_temporary_folder_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -334,7 +334,8 @@ def test_every_near_duplicate_of_texts_from_templates_is_one_by_brute_force() ->
 
 def test_sketches_differ_in_no_more_bits_than_the_sets_in_shingles() -> None:
     shingles = Shingles.of(from_templates(random.Random(3), 80))
-    differing = np.bitwise_count(shingles.sketches[:, None] ^ shingles.sketches[None]).sum(axis=2)
+    sketches = shingles.sketches_of(0, 80)
+    differing = np.bitwise_count(sketches[:, None] ^ sketches[None]).sum(axis=2)
     sets = [set(shingles.row(row).tolist()) for row in range(80)]
     apart = np.array([[len(a ^ b) for b in sets] for a in sets])
     assert (differing <= apart).all()
@@ -349,8 +350,8 @@ def test_further_processes_hash_as_this_one_does(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("INSTRUCTSEL_PROCESSES", "3")
     together = Shingles.of(texts)
     assert (alone.hashes == together.hashes).all()
-    assert (alone.keys == together.keys).all()
-    assert (alone.sketches == together.sketches).all()
+    assert alone.buckets(0, len(texts)) == together.buckets(0, len(texts))
+    assert (alone.sketches_of(0, len(texts)) == together.sketches_of(0, len(texts))).all()
 
 
 @pytest.mark.parametrize(("words", "changes"), [(40, [1, 1, 2, 12, 20]), (60, [2, 3, 4])])
@@ -372,3 +373,43 @@ def test_texts_of_one_template_that_are_searched_together_lose_what_they_lose_on
         found[together] = near_duplicates(shingles, range(len(texts))).tolist()
     assert found[7] == found[256] == found[1 << 20] == found[1]
     assert sum(other >= 0 for other in found[1]) > 20
+
+
+def held_bytes(*objects: Any) -> int:
+    """Of the arrays that some objects have, and of numbers that are held in no file."""
+    total = 0
+    for item in objects:
+        for value in vars(item).values():
+            total += (
+                value.nbytes
+                if isinstance(value, np.ndarray)
+                else 8 * value.length
+                if isinstance(value, duplicates._Spool) and not value.file._rolled
+                else 0
+            )
+    return total
+
+
+def test_a_text_that_repeats_none_takes_13_bytes_and_the_search_nothing_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicates, "IN_MEMORY", 1000)
+    monkeypatch.setattr(duplicates, "BLOCK", 4096)
+    alone = [" ".join(f"w{i}x{place}" for place in range(30)) for i in range(2000)]
+    texts = [*alone, *(numbered(30, 5, f"x{i}") for i in range(20))]
+    shingles = Shingles.of(texts)
+    assert held_bytes(shingles) <= 13 * len(texts) + 8
+    order = np.arange(len(texts))
+    linked = order[shingles.counts > 0]
+    assert 20 <= len(linked) < 100
+    ranking = duplicates._Ranking.of(shingles, linked)
+    assert held_bytes(ranking) <= 60 * len(linked)
+
+
+def test_what_is_said_of_equal_numbers_does_not_depend_on_how_they_are_dealt(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = np.random.default_rng(0).integers(0, 1 << 63, 300).astype(np.uint64) * np.uint64(2)
+    drawn = numbers[np.random.default_rng(1).integers(0, 300, 1000)]
+    often = {number: int(count) for number, count in zip(*np.unique(drawn, return_counts=True), strict=True)}
+    spool = duplicates._Spool()
+    spool.append(drawn)
+    for block in (7, 64, 1 << 20):
+        monkeypatch.setattr(duplicates, "BLOCK", block)
+        assert duplicates._of_equal(spool, duplicates._frequencies).get(0, 1000).tolist() == [often[number] for number in drawn]

@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from instructsel.artifact import full, spool
 from instructsel.errors import PoolError, UsageError
 from instructsel.guarded import GuardedChild, pipe_of
 from instructsel.pool.lines import CHUNK, Limits, RowFault
+from instructsel.pool.marks import BYTES, LONG, ODD, unmarked
 from instructsel.pool.opaque import MEDIA, NOT_TEXT, TOO_LONG, Opaque
 
 CALLED: Final = {"parquet": "Parquet", "arrow": "Arrow", "arrow-stream": "Arrow"}
@@ -32,8 +33,6 @@ PROGRAM: Final = Path(__file__).with_name("_columnar_child.py")
 """What decodes."""
 MARK: Final = b"\\u0000"
 """What begins the key of a mark, in a line."""
-MARKS: Final = {"bytes": "\0bytes", "long": "\0long", "odd": "\0odd"}
-"""Keys of objects that stand for a value without a form in JSON, as the child writes them."""
 PATIENCE: Final = 300
 """Seconds of waiting for the child's next answer after which it is ended."""
 MAX_HEAD: Final = 64 << 20
@@ -95,7 +94,7 @@ class Columns:
             if row[name] is not None:
                 row[name] = _wrapped(row[name], tree)
         if MARK in raw:
-            row = {name: _unmarked(item) for name, item in row.items()}
+            row = {name: unmarked(item, MADE) for name, item in row.items()}
         return row
 
     def more_than_text(self, value: Any) -> RowFault | None:
@@ -171,25 +170,16 @@ def _wrapped(value: Any, tree: Any) -> Any:
     return value
 
 
-def _unmarked(value: Any) -> Any:
-    """A value with `Opaque` for the marks in it."""
-    if type(value) is list:
-        return [_unmarked(item) for item in value]
-    if type(value) is not dict:
-        return value
-    if len(value) == 1:
-        ((key, held),) = value.items()
-        if key == MARKS["bytes"]:
-            return Opaque(f"{_length(held):,} bytes that are no UTF-8")
-        if key == MARKS["long"]:
-            return Opaque(f"{_length(held):,} bytes", code=TOO_LONG)
-        if key == MARKS["odd"]:
-            return Opaque("a value that cannot be written")
-    return {key: _unmarked(item) for key, item in value.items()}
-
-
 def _length(held: Any) -> int:
     return held[0] if isinstance(held, list) and held and isinstance(held[0], int) else 0
+
+
+MADE: Final[Mapping[str, Callable[[Any], Opaque]]] = {
+    BYTES: lambda held: Opaque(f"{_length(held):,} bytes that are no UTF-8"),
+    LONG: lambda held: Opaque(f"{_length(held):,} bytes", code=TOO_LONG),
+    ODD: lambda held: Opaque("a value that cannot be written"),
+}
+"""Key of an object that stands for a value without a form in JSON, as the child writes it → what stands for it here."""
 
 
 def plain(row: Mapping[str, Any], name: str) -> dict[str, Any]:

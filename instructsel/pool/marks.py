@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,6 +27,14 @@ ODD: Final = "\0odd"
 SHOWN: Final = "\0shown"
 """Of a picture, a sound or a film: nothing."""
 SHOWN_MARK: Final = b'{"\\u0000shown"'
+MADE: Final[Mapping[str, Callable[[Any], Opaque]]] = {
+    OPAQUE: lambda held: Opaque(held[0], held[1]),
+    BYTES: lambda held: Opaque(counted(held[0], "byte")),
+    LONG: lambda held: Opaque(counted(held[0], "byte"), code=TOO_LONG),
+    ODD: lambda held: Opaque(held[0]),
+    SHOWN: lambda held: Opaque("a picture, sound or film"),
+}
+"""Key of a mark → what stands for it."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,7 @@ class Marks:
         if SHOWN_MARK in raw:
             name = next((name for name, held in value.items() if _is_shown(held)), "") if isinstance(value, dict) else ""
             raise RowFault(NOT_TEXT, f"'{name}' holds {MEDIA}" if name else f"the row holds {MEDIA}")
-        return _unmarked(value) if MARK in raw else value
+        return unmarked(value, MADE) if MARK in raw else value
 
     @staticmethod
     def line(raw: bytes, name: str) -> bytes:
@@ -64,7 +73,7 @@ class Marks:
         Raises:
             UsageError: it holds bytes or another object, which JSON has no form for, or a field that is too long.
         """
-        return as_bytes(_plain(_unmarked(parse_again(raw)), name)) if MARK in raw else raw
+        return as_bytes(_plain(unmarked(parse_again(raw), MADE), name)) if MARK in raw else raw
 
     @staticmethod
     def plain(value: Any, name: str) -> Any:
@@ -102,26 +111,24 @@ def _is_shown(value: Any) -> bool:
     return any(map(_is_shown, value)) if isinstance(value, list) else isinstance(value, dict) and value.keys() == {SHOWN}
 
 
-def _unmarked(value: Any) -> Any:
+def unmarked(value: Any, made: Mapping[str, Callable[[Any], Opaque]]) -> Any:
+    """A value with `Opaque` for the marks in it.
+
+    Args:
+        value: of a line.
+        made: key of a mark → what stands for it, by what it holds.
+    """
     if type(value) is list:
-        return [_unmarked(item) for item in value]
+        return [unmarked(item, made) for item in value]
     if type(value) is not dict:
         return value
     if len(value) == 1:
         ((key, held),) = value.items()
-        if key == OPAQUE:
-            return Opaque(held[0], held[1])
-        if key == BYTES:
-            return Opaque(counted(held[0], "byte"))
-        if key == LONG:
-            return Opaque(counted(held[0], "byte"), code=TOO_LONG)
-        if key == ODD:
-            return Opaque(held[0])
-        if key == SHOWN:
-            return Opaque("a picture, sound or film")
+        if key in made:
+            return made[key](held)
         if key.startswith(NUL + NUL):
-            return {key[1:]: _unmarked(held)}
-    return {key: _unmarked(item) for key, item in value.items()}
+            return {key[1:]: unmarked(held, made)}
+    return {key: unmarked(item, made) for key, item in value.items()}
 
 
 def _plain(value: Any, name: str, field: str = "") -> Any:
@@ -139,4 +146,4 @@ def _plain(value: Any, name: str, field: str = "") -> Any:
     return value
 
 
-__all__ = ["BYTES", "LONG", "MARK", "ODD", "OPAQUE", "SHOWN", "Mark", "Marks", "escaped", "sized"]
+__all__ = ["BYTES", "LONG", "MARK", "ODD", "OPAQUE", "SHOWN", "Mark", "Marks", "escaped", "sized", "unmarked"]

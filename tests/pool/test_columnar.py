@@ -473,7 +473,7 @@ def test_json_kept_as_an_extension_type_is_read_as_its_value(tmp_path: Path) -> 
 
 def test_the_marks_of_the_child_are_those_that_are_looked_for() -> None:
     source = columnar.PROGRAM.read_text()
-    for mark in columnar.MARKS.values():
+    for mark in columnar.MADE:
         assert json.dumps(mark).replace("u0000", "0") in source
 
 

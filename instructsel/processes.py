@@ -21,6 +21,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Final, Generic, Self, TypeVar
 
 from instructsel.errors import UsageError
@@ -31,6 +32,8 @@ MOST: Final = 4
 """Processes by default, at most: each holds modules and tables of its own, and one process has to hand out the work."""
 LARGEST: Final = 64
 """Processes that may be stated."""
+PATIENCE: Final = 600
+"""Seconds without an answer after which a process is given up: it was stopped, or does not get as far as asking."""
 ALONE: Final = 4
 """Batches that are computed here before another process is worth its start."""
 
@@ -95,12 +98,10 @@ def in_order(function: Callable[[Batch], Result], batches: Iterable[Batch], *, a
 
         for batch in source:
             queued = sum(not future.done() for _, future in waiting)
+            future: Future[Result] | None = None
             if queued < 2 * count and any(helper.alive for helper in helpers):
-                waiting.append((batch, threads.submit(there, batch)))
-            else:
-                future: Future[Result] = Future()
-                future.set_result(function(batch))
-                waiting.append((None, future))
+                future = _submitted(threads, there, batch)
+            waiting.append((None, _done(function(batch))) if future is None else (batch, future))
             del batch
             while waiting and (waiting[0][1].done() or len(waiting) > 3 * count + 1):
                 yield _result(function, *waiting.popleft())
@@ -138,11 +139,18 @@ class Beside(Generic[Batch, Result]):
         self._has_first = threading.Event()
         if first is None or not self._helpers:
             self._has_first.set()
-        self._threads = [
-            threading.Thread(target=self._serve, args=(helper, number), daemon=True) for number, helper in enumerate(self._helpers)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._threads: list[threading.Thread] = []
+        for number, helper in enumerate(self._helpers):
+            thread = threading.Thread(target=self._serve, args=(helper, number), daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                # The system gives no further thread: nobody hands batches to this process.
+                helper.close()
+                if number == 0:
+                    self._has_first.set()
+            else:
+                self._threads.append(thread)
 
     def __enter__(self) -> Self:
         return self
@@ -242,12 +250,27 @@ def in_threads(function: Callable[[Batch], Result], batches: Iterable[Batch]) ->
     with ThreadPoolExecutor(count) as threads:
         waiting: deque[Future[Result]] = deque()
         for batch in batches:
-            waiting.append(threads.submit(function, batch))
+            waiting.append(_submitted(threads, function, batch) or _done(function(batch)))
             del batch
             if len(waiting) > count:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def _submitted(threads: ThreadPoolExecutor, function: Callable[[Batch], Result], batch: Batch) -> Future[Result] | None:
+    """What a thread will compute; None where the system gives no further thread."""
+    try:
+        return threads.submit(function, batch)
+    except RuntimeError:
+        return None
+
+
+def _done(result: Result) -> Future[Result]:
+    """A result that is there."""
+    future: Future[Result] = Future()
+    future.set_result(result)
+    return future
 
 
 def _result(function: Callable[[Batch], Result], batch: Batch | None, future: Future[Result]) -> Result:
@@ -269,9 +292,17 @@ class _Helper:
     def __init__(self) -> None:
         self.alive: bool = False
         self.process: subprocess.Popen[bytes] | None = None
-        self.socket, there = socket.socketpair()
+        self.socket: socket.socket | None = None
+        try:
+            self.socket, there = socket.socketpair()
+        except OSError:
+            # No file is to be opened any more.
+            return
+        self.socket.settimeout(PATIENCE)
         with there:
-            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path if path)}
+            # Last the package's own folder: a program from standard input has it by the current folder alone, which has no name there.
+            paths = [*(os.path.abspath(path) for path in sys.path if path), str(Path(__file__).parents[1])]
+            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
             try:
                 self.process = subprocess.Popen(
                     [sys.executable, "-P", "-c", _PROGRAM.format(there.fileno())],
@@ -282,8 +313,8 @@ class _Helper:
                     env=environment,
                 )
                 self.alive = True
-            except (OSError, ValueError):
-                # No further process is to be had: everything is computed here.
+            except (OSError, ValueError, TypeError):
+                # No further process is to be had, as where the interpreter is part of another program: everything is computed here.
                 self.socket.close()
 
     def call(self, function: Callable[[Batch], Result], batch: Batch) -> Result:
@@ -292,7 +323,7 @@ class _Helper:
         Raises:
             _Lost: it is to be computed here instead.
         """
-        if not self.alive:
+        if not self.alive or self.socket is None:
             raise _Lost
         try:
             data = _pickled((function, batch))
@@ -314,9 +345,10 @@ class _Helper:
     def close(self) -> None:
         """End the process."""
         self.alive = False
-        with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_RDWR)
-        self.socket.close()
+        if self.socket is not None:
+            with contextlib.suppress(OSError):
+                self.socket.shutdown(socket.SHUT_RDWR)
+            self.socket.close()
         if self.process is not None:
             self.process.kill()
             self.process.wait()

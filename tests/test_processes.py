@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
+import sys
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +16,8 @@ import pytest
 from instructsel import processes
 from instructsel.errors import UsageError
 from instructsel.processes import Beside, in_order, in_threads, usable
+
+ROOT = Path(__file__).parents[1]
 
 
 def here_alone(number: int) -> int:
@@ -28,7 +35,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
         started.append(real(*args, **options))
         return started[-1]
 
-    monkeypatch.setattr(processes.subprocess, "Popen", popen)
+    monkeypatch.setattr(subprocess, "Popen", popen)
     return started
 
 
@@ -165,3 +172,90 @@ def test_what_a_batch_or_its_making_raises_is_raised_by_who_asks_for_the_results
             with pytest.raises(error, match=r"invalid literal|no more"):
                 work.results()
     assert len(started) == 2 and all(process.poll() is not None for process in started)
+
+
+def test_a_process_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch, started: list[subprocess.Popen[bytes]]) -> None:
+    monkeypatch.setenv(processes.PROCESSES, "2")
+    monkeypatch.setattr(processes, "PATIENCE", 0.2)
+    monkeypatch.setattr(processes, "_PROGRAM", "import time; time.sleep(10 ** 6 + {})")
+    assert list(in_order(len, map(str, range(30)))) == [len(str(number)) for number in range(30)]
+    assert all(process.poll() is not None for process in started)
+
+
+def test_where_the_system_gives_no_thread_all_is_computed_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(processes.PROCESSES, "3")
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert list(in_order(len, map(str, range(30)))) == [len(str(number)) for number in range(30)]
+    assert list(in_threads(len, map(str, range(30)))) == [len(str(number)) for number in range(30)]
+    with Beside[str, int](first=(len, "abc")) as work:
+        work.give(len, map(str, range(30)))
+        assert work.first_result() is None
+        assert work.results() == [len(str(number)) for number in range(30)]
+
+
+@pytest.mark.parametrize("fault", [OSError("too many open files"), None])
+def test_where_no_process_can_be_started_all_is_computed_here(fault: OSError | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(processes.PROCESSES, "3")
+
+    def refused() -> None:
+        assert fault is not None
+        raise fault
+
+    if fault is None:
+        monkeypatch.setattr(sys, "executable", None)
+    else:
+        monkeypatch.setattr(socket, "socketpair", refused)
+    assert list(in_order(len, map(str, range(30)))) == [len(str(number)) for number in range(30)]
+
+
+PROGRAM = """
+import os
+import instructsel.processes as processes
+from instructsel.neighbors.duplicates import Shingles
+from instructsel.processes import in_order
+
+made = []
+real = processes._Helper.call
+
+def call(helper, function, batch):
+    try:
+        result = real(helper, function, batch)
+    except processes._Lost:
+        made.append("lost")
+        raise
+    made.append("there")
+    return result
+
+processes._Helper.call = call
+assert list(in_order(str.upper, ["a"] * 40)) == ["A"] * 40
+print(sorted(set(made)))
+"""
+
+
+@pytest.mark.parametrize("how", ["a script", "standard input", "a notebook", "a process that may have no children"])
+def test_another_process_helps_whoever_asks(how: str, tmp_path: Path) -> None:
+    # None of them has a guard for its main part, and no folder of ours on its path but the current one.
+    script = tmp_path / "script.py"
+    script.write_text(PROGRAM)
+    programs = {
+        "a script": [f"{script}"],
+        "standard input": ["-"],
+        "a notebook": ["-c", f"exec(open({str(script)!r}).read(), {{'__name__': '__main__'}})"],
+        "a process that may have no children": [
+            "-c",
+            "import multiprocessing as mp\n"
+            f"p = mp.get_context('fork').Process(target=exec, args=(open({str(script)!r}).read(), {{}}), daemon=True)\n"
+            "p.start(); p.join()",
+        ],
+    }
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {processes.PROCESSES: "2"}
+    if how == "a script":
+        environment["PYTHONPATH"] = str(ROOT)
+    answer = subprocess.run(
+        [sys.executable, *programs[how]], cwd=ROOT, env=environment, input=PROGRAM, capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "['there']"

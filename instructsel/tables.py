@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
 
 import polars as pl
+from polars.io.plugins import register_io_source
 
 from instructsel.artifact import atomic_write, checked_version, dump_json, manifest_path, read_manifest, stamped, write_manifest
+from instructsel.columns import Columns
 from instructsel.errors import ScoresError, UsageError
 from instructsel.shapes import Misfit, checked
 from instructsel.structured import Refusal, first_line, parse_json, read_bytes
@@ -117,8 +119,8 @@ def parsed_parquet(data: bytes, where: object, refusal: Refusal) -> pl.DataFrame
         raise refusal.of(where, first_line(error)) from error
 
 
-def write_frame(path: str | Path, frame: pl.DataFrame, manifest: dict[str, Any], *, run: dict[str, Any] | None = None) -> None:
-    """Write a frame with its manifest; the suffix says how.
+def write_frame(path: str | Path, frame: pl.DataFrame | Columns, manifest: dict[str, Any], *, run: dict[str, Any] | None = None) -> None:
+    """Write a frame with its manifest; the suffix says how. Of columns no frame is made: the same bytes are written piece by piece.
 
     Parquet carries the manifest in its metadata; CSV and TSV have it only in the JSON file beside, which all get. In these a text cell
     that a spreadsheet would take for a formula (it begins with = + - @, a tab or a line break) gets a ' in front;
@@ -135,12 +137,19 @@ def write_frame(path: str | Path, frame: pl.DataFrame, manifest: dict[str, Any],
     with atomic_write(target) as file:
         if target.suffix == ".parquet":
             metadata = {KEY: dump_json(stamped(manifest)).decode(), DIGEST: SEAL.decode() + "0" * SEALED}
-            frame.write_parquet(file, compression="zstd", row_group_size=1 << 18, statistics=False, metadata=metadata)
+            if isinstance(frame, Columns):
+                lazy = register_io_source(lambda *_: frame.pieces(), schema=frame.rows(slice(0, 0)).schema)
+                lazy.sink_parquet(file, engine="streaming", compression="zstd", row_group_size=1 << 18, statistics=False, metadata=metadata)
+            else:
+                frame.write_parquet(file, compression="zstd", row_group_size=1 << 18, statistics=False, metadata=metadata)
             _write_seal(file)
         else:
-            text = [name for name, kind in frame.schema.items() if kind == pl.String]
-            guarded = pl.col(text).str.replace(r"^('*[=+\-@\t\r\n])", "'$1")
-            (frame.with_columns(guarded) if text else frame).write_csv(file, separator=SEPARATORS[target.suffix])
+            for number, piece in enumerate(Columns.of(frame).pieces()):
+                text = [name for name, kind in piece.schema.items() if kind == pl.String]
+                guarded = pl.col(text).str.replace(r"^('*[=+\-@\t\r\n])", "'$1")
+                (piece.with_columns(guarded) if text else piece).write_csv(
+                    file, separator=SEPARATORS[target.suffix], include_header=not number
+                )
     write_manifest(target, manifest, run=run or {})
 
 

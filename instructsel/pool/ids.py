@@ -45,6 +45,22 @@ class Ids(Sequence[str]):
         self.digests = digests
         self.occurrences = occurrences
 
+    @classmethod
+    def of(cls, column: polars.Series) -> Ids | None:
+        """The ids that an ascending column of texts holds; None where one of them is none."""
+        digests = np.empty((len(column), 2), dtype=np.uint64)
+        occurrences = np.zeros(len(column), dtype=np.uint32)
+        for start in range(0, len(column), PIECE):
+            matches = [FULL.fullmatch(name) for name in column[start : start + PIECE].to_list()]
+            hexes = "".join(match[1] for match in matches if match is not None)
+            numbers = [int(match[2] or 0) for match in matches if match is not None]
+            if len(numbers) < len(matches) or max(numbers, default=0) > np.iinfo(np.uint32).max:
+                return None
+            digests[start : start + len(matches)] = np.frombuffer(bytes.fromhex(hexes), dtype=">u8").reshape(-1, 2)
+            occurrences[start : start + len(matches)] = numbers
+        ids = cls(digests, occurrences)
+        return ids if ids.equals(column) else None
+
     def __len__(self) -> int:
         return len(self.occurrences)
 

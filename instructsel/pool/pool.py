@@ -238,6 +238,15 @@ class Pool:
         """The ids, in order: a sequence of texts, each made when it is asked for."""
         return Ids(self.digests, self.occurrences)
 
+    @cached_property
+    def source_codes(self) -> tuple[NDArray[np.unsignedinteger[Any]], tuple[str, ...]]:
+        """(n,), the number of each example's source, and the labels that they number; several may be the same."""
+        if self.spec.reading.source_field is None:
+            return self.file_of, tuple(file.source.label for file in self.files)
+        labels = {label: number for number, label in enumerate(dict.fromkeys(self.sources))}
+        codes = np.fromiter(map(labels.__getitem__, self.sources), dtype=np.uint32, count=len(self))
+        return codes, tuple(labels)
+
     @property
     def sources(self) -> list[str]:
         """The source label of each example: of the field that was named as the source, or else its file."""
@@ -303,10 +312,12 @@ class Pool:
     @property
     def lines(self) -> NDArray[np.int64]:
         """(n,), the line that each example stands in, from 1; the first of an example of several rows."""
-        return self.places["line"].to_numpy()
+        return self.line_of.astype(np.int64)
 
-    def _lines(self) -> NDArray[np.int64]:
-        lines = np.zeros(len(self), dtype=np.int64)
+    @cached_property
+    def line_of(self) -> NDArray[np.uint32]:
+        """`lines`, in four bytes each."""
+        lines = np.zeros(len(self), dtype=np.uint32)
         for number, file in enumerate(self.files):
             positions = np.flatnonzero(self.file_of == number)
             rows = self.row_of[positions]
@@ -319,7 +330,7 @@ class Pool:
         import polars
 
         names = polars.Series("names", self.file_names, dtype=polars.String)
-        return polars.DataFrame({"file": names[self.file_of.astype(np.int64)].alias("file"), "line": self._lines()})
+        return polars.DataFrame({"file": names[self.file_of.astype(np.int64)].alias("file"), "line": self.lines})
 
     @cached_property
     def index(self) -> polars.DataFrame:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsel.magnitude import LARGEST
+from instructsel.magnitude import LARGEST, each
 
 CORRELATED: Final = 0.95
 """From this correlation on, two indicators are nearly one."""
@@ -34,15 +34,15 @@ def collinearity(columns: Mapping[str, NDArray[np.float64]]) -> dict[str, Any]:
     if len(names) < 2 or size < 3:
         return empty
     columns = {name: _scaled(values) for name, values in columns.items()}
-    centred = {name: values - math.fsum(values.tolist()) / size for name, values in columns.items()}
-    lengths = {name: math.sqrt(math.fsum((values * values).tolist())) for name, values in centred.items()}
+    centred = {name: values - math.fsum(each(values)) / size for name, values in columns.items()}
+    lengths = {name: math.sqrt(math.fsum(each(values * values))) for name, values in centred.items()}
     # What does not vary is correlated with nothing.
     varied = [name for name in names if lengths[name] > 1e-12 * max(1.0, float(np.abs(columns[name]).max())) * math.sqrt(size)]
     matrix = np.eye(len(varied))
     correlations: dict[str, float] = {}
     for (a, one), (b, other) in itertools.combinations(enumerate(varied), 2):
         # fsum: the same bits whatever the number of threads.
-        r = math.fsum((centred[one] * centred[other]).tolist()) / (lengths[one] * lengths[other])
+        r = math.fsum(each(centred[one] * centred[other])) / (lengths[one] * lengths[other])
         matrix[a, b] = matrix[b, a] = r
         correlations[f"{one},{other}"] = round(r, 6)
     factors: dict[str, float | None] = {}

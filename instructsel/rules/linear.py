@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from instructsel import toml
 from instructsel.artifact import atomic_write
 from instructsel.errors import ModelMismatch, ModelUnavailable, UnknownExample, UsageError
-from instructsel.magnitude import LARGEST, RANGE, is_usable
+from instructsel.magnitude import LARGEST, RANGE, each, is_usable
 from instructsel.rules import _keys as keys
 from instructsel.rules.summary import FitSummary
 from instructsel.scores.missing import score_command
@@ -441,11 +441,11 @@ class LinearRule:
             return dict.fromkeys(self.indicators)
         parts = {symbol: contribution[mask] - contribution[mask].mean() for symbol, contribution in prediction.contributions.items()}
         total = np.sum(list(parts.values()), axis=0)
-        variance = math.fsum((total * total).tolist())
+        variance = math.fsum(each(total * total))
         scale = max(float(np.abs(prediction.values[mask]).max()), 1e-300)
         if variance <= (1e-15 * scale) ** 2 * len(total):
             return dict.fromkeys(self.indicators)
-        return {symbol: math.fsum((part * total).tolist()) / variance for symbol, part in parts.items()}
+        return {symbol: math.fsum(each(part * total)) / variance for symbol, part in parts.items()}
 
 
 TEXTS: Final = ("title", "citation", "equation", "target", "note")

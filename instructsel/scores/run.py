@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any, Final
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from instructsel.cache import Cache
+from instructsel.columns import Coded, Numbers
 from instructsel.errors import ModelUnavailable, ScoresError, TooManyNulls, UsageError
 from instructsel.indicators import registry as registry
 from instructsel.indicators.base import Batch, Indicator, ModelIndicator, Progress, Scored
@@ -65,14 +65,9 @@ class _Column:
         counts = np.bincount(self.codes[: self.done], minlength=len(self.known))
         return {reason: int(counts[code]) for reason, code in sorted(self.known.items(), key=lambda item: str(item[0])) if reason}
 
-    def taken(self) -> tuple[pl.Series, pl.Series]:
-        """The values and the reasons of every example as columns of a table. The values are given away: there is one copy of them."""
-        values, self.values = pl.Series("value", self.values), self.values[:0]
-        present = pl.Series("present", self.codes == 0)
-        return (
-            pl.select(pl.when(present).then(values)).to_series(),
-            pl.Series("reason", list(self.known), dtype=pl.String)[self.codes],
-        )
+    def taken(self) -> tuple[Numbers, Coded]:
+        """The values and the reasons of every example as columns of a table."""
+        return Numbers(self.values, self.codes), Coded(self.codes, tuple(self.known))
 
 
 def score(
@@ -144,11 +139,8 @@ def score(
         },
         "indicators": described,
     }
-    # The ids first, before there are columns beside them: while they are put together they take the most.
-    ids = pool.ids.series()
     scored = {symbol: column.taken() for symbol, column in columns.items()}
-    table = ScoreTable.from_columns(ids, scored, manifest, places=pool.places, spec=pool.spec)
-    return replace(table, spaces=work.spaces)
+    return ScoreTable.of_pool(pool, scored, manifest, spaces=work.spaces)
 
 
 def _described(

@@ -16,9 +16,11 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from instructsel.artifact import checked_version, dump_json, manifest_path, read_manifest, release
+from instructsel.columns import Coded, Column, Columns, MadeFrame, Names, Numbers, Plain, held_columns
 from instructsel.errors import ScoresError, UnknownIndicator, UsageError
 from instructsel.kinds import SCORES, head
 from instructsel.pool.ids import Ids
+from instructsel.pool.pool import Pool
 from instructsel.pool.spec import PoolSpec
 from instructsel.scores.shape import ScoresManifest, WithPool
 from instructsel.structured import Refusal, read_json
@@ -30,6 +32,8 @@ SUFFIX: Final = ".scores.parquet"
 
 PIECE: Final = 65_536
 """Ids that are looked at together."""
+COMPACT: Final = 1 << 16
+"""Rows from which on a table that is read is held as columns of few bytes."""
 PLACE: Final = ("file", "line")
 """Columns that say where an example stands: its file's name and its first line in it, counted from 1."""
 NOT_INDICATORS: Final = ("id", "source", *PLACE)
@@ -40,9 +44,10 @@ REASON: Final = "_reason"
 class ScoreTable:
     """Scores of a pool: finite or null, and null only with a reason."""
 
-    frame: pl.DataFrame = field(repr=False)
-    """`id`, optionally `source`, `file` and `line` (String and Int64; null where they are not known), and per indicator a
-    Float64 column under its symbol and a String column `<symbol>_reason`; in the order of the ids."""
+    frame: MadeFrame = MadeFrame()  # noqa: RUF009 - a descriptor: each table has its own
+    """A polars frame. `id`, optionally `source`, `file` and `line` (String and Int64; null where they are not known), and per indicator a
+    Float64 column under its symbol and a String column `<symbol>_reason`; in the order of the ids. A table that `score` made makes it when
+    it is asked for; see `instructsel.columns`."""
     manifest: dict[str, Any] = field(default_factory=dict, repr=False)
     """What the scores were made from: `kind`, `schema`, `instructsel`, `pool` (fingerprint and read report) and
     `indicators` (symbol → fingerprint). Nothing in it differs between two equal runs."""
@@ -52,6 +57,9 @@ class ScoreTable:
     """Symbol → the embeddings that `score` computed in this process, so that `select` need not compute them again; never written."""
 
     def __post_init__(self) -> None:
+        if isinstance(vars(self)["_held_frame"], Columns):
+            _check_numbers(self._columns)
+            return
         # Tables of earlier releases do not say where their examples stand.
         frame = _with_places(self.frame)
         _check(frame)
@@ -103,8 +111,41 @@ class ScoreTable:
         begin = {**head(SCORES), "instructsel": release()}
         return cls(frame, {**begin, **(manifest or {})}, spec)
 
+    @classmethod
+    def of_pool(
+        cls,
+        pool: Pool,
+        columns: Mapping[str, tuple[Numbers, Coded]],
+        manifest: Mapping[str, Any],
+        *,
+        spaces: Mapping[str, Any],
+    ) -> Self:
+        """A table of columns over the examples of a pool, in its order; ids and places are the pool's own.
+
+        Args:
+            pool: that was scored.
+            columns: symbol → values, and why they are missing.
+            manifest: the deterministic part.
+            spaces: symbol → embeddings.
+
+        Raises:
+            ScoresError: a value is not finite.
+        """
+        held: dict[str, Column] = {
+            "id": Names(pool.ids),
+            "file": Coded(pool.file_of, pool.file_names),
+            "line": Numbers(pool.line_of, dtype=pl.Int64),
+        }
+        for symbol, (values, reasons) in columns.items():
+            held |= {symbol: values, symbol + REASON: reasons}
+        return cls(Columns(held), {**head(SCORES), "instructsel": release(), **manifest}, pool.spec, spaces)
+
+    @property
+    def _columns(self) -> Columns:
+        return held_columns(self)
+
     def __len__(self) -> int:
-        return self.frame.height
+        return len(self._columns)
 
     def __repr__(self) -> str:
         """One line: the examples, and the columns with their nulls.
@@ -112,7 +153,7 @@ class ScoreTable:
         >>> ScoreTable.from_columns(["a", "b"], {"len": ([3.0, None], [None, "empty_response"])})
         ScoreTable(2 examples; len: 1 null)
         """
-        columns = ", ".join(f"{symbol}: {self.frame[symbol].null_count():,} null" for symbol in self.symbols)
+        columns = ", ".join(f"{symbol}: {int((~self.values(symbol)[1]).sum()):,} null" for symbol in self.symbols)
         return f"ScoreTable({counted(len(self), 'example')}; {columns or 'no columns'})"
 
     def _repr_html_(self) -> str:
@@ -130,29 +171,34 @@ class ScoreTable:
         """blake2b-128 over ids, values, reasons and what they were made with. Files and lines are no part of it, so that
         shuffled rows and a renamed pool have the same one."""
         digest = hashlib.blake2b(dump_json([self.manifest.get("indicators") or {}, self.symbols]), digest_size=16)
-        names = self.frame["id"]
+        names = self._columns["id"]
         for start in range(0, len(names), PIECE):
             # In pieces: the texts of ten million ids take a gigabyte, and their join a third of one.
-            digest.update(("\n" * bool(start) + "\n".join(names[start : start + PIECE].to_list())).encode())
+            digest.update(("\n" * bool(start) + "\n".join(names.series(slice(start, start + PIECE)).to_list())).encode())
         for symbol in self.symbols:
             values, valid = self.values(symbol)
             digest.update(values.astype("<f8").tobytes() + valid.tobytes())
-            why = self.frame[symbol + REASON]
+            why = self._columns[symbol + REASON]
             for start in range(0, len(why), PIECE):
                 # One JSON list, in pieces.
-                digest.update((b"," if start else b"[") + dump_json(why[start : start + PIECE].to_list())[1:-1])
+                digest.update((b"," if start else b"[") + dump_json(why.series(slice(start, start + PIECE)).to_list())[1:-1])
             digest.update(b"]" if len(why) else b"[]")
         return digest.hexdigest()
 
     @property
     def ids(self) -> list[str]:
         """The examples' ids, ascending."""
-        return self.frame["id"].to_list()
+        return self._columns.column("id").to_list()
+
+    def has_ids(self, ids: Ids) -> bool:
+        """Whether these are its ids, in this order."""
+        column = self._columns["id"]
+        return column.ids == ids if isinstance(column, Names) else ids.equals(self._columns.column("id"))
 
     @property
     def symbols(self) -> tuple[str, ...]:
         """The indicators' symbols, in the order of the columns."""
-        return tuple(name for name in self.frame.columns if name not in NOT_INDICATORS and not name.endswith(REASON))
+        return tuple(name for name in self._columns.names if name not in NOT_INDICATORS and not name.endswith(REASON))
 
     def values(self, symbol: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """An indicator's values, float64 (n,), and where they are valid, bool (n,); 0 where not, so never NaN.
@@ -160,7 +206,10 @@ class ScoreTable:
         Raises:
             UnknownIndicator: the table has no such column.
         """
-        column = self.frame[self._known(symbol)]
+        held = self._columns[self._known(symbol)]
+        if isinstance(held, Numbers):
+            return held.values, held.present()
+        column = self._columns.column(symbol)
         return column.fill_null(0.0).to_numpy(), column.is_not_null().to_numpy()
 
     def reasons(self, symbol: str) -> list[str | None]:
@@ -169,7 +218,18 @@ class ScoreTable:
         Raises:
             UnknownIndicator: the table has no such column.
         """
-        return self.frame[self._known(symbol) + REASON].to_list()
+        return self._columns.column(self._known(symbol) + REASON).to_list()
+
+    def reasons_at(self, symbol: str, rows: NDArray[np.integer[Any]]) -> list[str | None]:
+        """Why the values of these rows are missing.
+
+        Raises:
+            UnknownIndicator: the table has no such column.
+        """
+        held = self._columns[self._known(symbol) + REASON]
+        if isinstance(held, Coded):
+            return [held.words[code] for code in held.codes[rows].tolist()]
+        return self._columns.column(symbol + REASON)[rows].to_list()
 
     def null_fraction(self, symbol: str) -> float:
         """Rows without a value as a share of all, in [0, 1]; 0 for an empty table.
@@ -177,7 +237,7 @@ class ScoreTable:
         Raises:
             UnknownIndicator: the table has no such column.
         """
-        return self.frame[self._known(symbol)].null_count() / len(self) if len(self) else 0.0
+        return int((~self.values(symbol)[1]).sum()) / len(self) if len(self) else 0.0
 
     def null_counts(self, symbol: str) -> dict[str, int]:
         """Rows without a value by reason, most frequent first.
@@ -185,7 +245,10 @@ class ScoreTable:
         Raises:
             UnknownIndicator: the table has no such column.
         """
-        counts: dict[str, int] = dict(self.frame[self._known(symbol) + REASON].drop_nulls().value_counts().iter_rows())
+        held = self._columns[self._known(symbol) + REASON]
+        counts: dict[str, int] = (
+            held.counts() if isinstance(held, Coded) else dict(Counter(self._columns.column(symbol + REASON).drop_nulls().to_list()))
+        )
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
     def write(self, path: str | Path, *, run: dict[str, Any] | None = None) -> None:
@@ -200,7 +263,7 @@ class ScoreTable:
             EnvironmentFault: the folder is missing or not writable, or the disk is full.
         """
         pool = {"pool": self.spec.as_dict()} if self.spec is not None else {}
-        write_frame(path, self.frame, self.manifest, run={**pool, **(run or {})})
+        write_frame(path, self._columns, self.manifest, run={**pool, **(run or {})})
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -211,7 +274,8 @@ class ScoreTable:
         """
         frame, manifest = read_frame(path, kind=SCORES, noun="a score table", shape=ScoresManifest)
         try:
-            return cls(_typed(frame) if Path(path).suffix == ".csv" else frame, manifest, _spec(path))
+            table = cls(_typed(frame) if Path(path).suffix == ".csv" else frame, manifest, _spec(path))
+            return table if len(table) < COMPACT else cls(_compact(table.frame), manifest, table.spec)
         except ScoresError as error:
             raise ScoresError(f"{path} is not a score table: {error.message}", fix="Score the pool again, or name another file.") from error
 
@@ -219,6 +283,39 @@ class ScoreTable:
         if symbol not in self.symbols:
             raise UnknownIndicator.named(symbol, self.symbols, noun="indicator in this table")
         return symbol
+
+
+def _compact(frame: pl.DataFrame) -> Columns:
+    """The columns of a checked frame as few bytes, in which a table takes a quarter of its memory."""
+    columns: dict[str, Column] = {}
+    for name in frame.columns:
+        series = frame[name]
+        if name == "id":
+            ids = Ids.of(series)
+            columns[name] = Names(ids) if ids is not None else Plain(series)
+        elif series.dtype == pl.String:
+            columns[name] = Coded.of(series)
+        elif name == "line":
+            columns[name] = Plain(series)
+        else:
+            columns[name] = Numbers(series.fill_null(0.0).to_numpy(), series.is_null().to_numpy())
+    return Columns(columns)
+
+
+def _check_numbers(columns: Columns) -> None:
+    """Refuse values that are not finite, of columns that keep the other promises of a table by what they are."""
+    for name in columns.names:
+        column = columns[name]
+        if isinstance(column, Numbers) and name not in NOT_INDICATORS:
+            unfinite = int((~np.isfinite(column.values) & column.present()).sum())
+            if unfinite:
+                raise _not_finite(name, unfinite)
+
+
+def _not_finite(name: str, count: int) -> ScoresError:
+    return ScoresError(
+        f"Column '{name}' holds {counted(count, 'value')} that {'is' if count == 1 else 'are'} NaN or infinite; what cannot be scored is null with a reason."
+    )
 
 
 def _spec(path: str | Path) -> PoolSpec | None:
@@ -365,9 +462,7 @@ def _check(frame: pl.DataFrame) -> None:
             raise ScoresError(f"Column '{name}{REASON}' holds {reasons.dtype}, not text.")
         unfinite = int((~values.is_finite()).sum() or 0)
         if unfinite:
-            raise ScoresError(
-                f"Column '{name}' holds {counted(unfinite, 'value')} that {'is' if unfinite == 1 else 'are'} NaN or infinite; what cannot be scored is null with a reason."
-            )
+            raise _not_finite(name, unfinite)
         if int((reasons == "").sum() or 0):
             raise ScoresError(f"Column '{name}{REASON}' holds an empty reason.")
         silent = int((values.is_null() & reasons.is_null()).sum())

@@ -89,7 +89,7 @@ def write_with_scores(pool: Pool, table: ScoreTable, path: str | Path, positions
 
 def _scores(pool: Pool, table: ScoreTable, positions: Sequence[int]) -> Iterator[dict[str, Any]]:
     """The added fields of each example."""
-    if not pool.ids.equals(table.frame["id"]):
+    if not table.has_ids(pool.ids):
         raise UsageError("The score table is of another pool.", fix="Score the pool again.")
     columns = {
         PREFIX + name: table.frame[name].to_list() for name in ("id", *(symbol + part for symbol in table.symbols for part in ("", REASON)))

@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from instructsel import magnitude
+from instructsel.columns import Coded
 from instructsel.errors import IndexTooSmall, NothingToDo, ScoresError, TooManyBadRows, TooManyNulls, UnknownIndicator, UsageError
 from instructsel.indicators import registry
 from instructsel.indicators.base import NOT_SHOWN
@@ -130,7 +131,7 @@ class Candidates:
             UsageError: a quota of a source that the pool does not have.
             ModelUnavailable: the tokenizer of a budget of Tokens is not to be had.
         """
-        check_quotas(settings.limits, pool.sources, _limit(settings.amount, pool))
+        check_quotas(settings.limits, pool.source_counts, _limit(settings.amount, pool))
         dropped = {} if settings.keep_exact_duplicates else _exact_duplicates(pool, {})
         counter = _counter(settings.amount, token_counter)
         return cls(
@@ -151,7 +152,7 @@ class Candidates:
             NothingToDo: no row was eligible.
             UsageError: a quota of a source that the pool does not have, such as a pool whose files were renamed.
         """
-        check_quotas(settings.limits, pool.sources, _limit(settings.amount, pool))
+        check_quotas(settings.limits, pool.source_counts, _limit(settings.amount, pool))
         rows = frame.select("rank", "reason", "duplicate_of").with_row_index("position").filter(pl.col("rank").is_null())
         if way is not None:
             rows = rows.filter(~pl.col("reason").str.starts_with(f"unscored:{way}:"))
@@ -171,9 +172,9 @@ class Candidates:
         return self.pool.ids
 
     @cached_property
-    def sources(self) -> list[str]:
+    def sources(self) -> Coded:
         """Of the pool, in its order."""
-        return self.pool.sources
+        return Coded(*self.pool.source_codes)
 
     @property
     def budget(self) -> Budget:
@@ -219,8 +220,6 @@ class ScoredCandidates(Candidates):
     """Symbol → the minimum asked for, the value below which rows are dropped, and which rows these are."""
     neighbors: Neighbors | None
     mismatches: tuple[Mismatch, ...]
-    rows: Positions
-    """Positions in the table of the pool's rows, in the pool's order."""
     columns: dict[str, tuple[Floats, Mask]]
     """The rule's indicators over the eligible rows, knn_i among these rows."""
     recomputed: tuple[str, ...]
@@ -238,8 +237,7 @@ class ScoredCandidates(Candidates):
         if symbol in self.columns:
             return self.columns[symbol]
         values, valid = self.table.values(symbol)
-        rows = self.rows[self.eligible]
-        return values[rows], valid[rows]
+        return values[self.eligible], valid[self.eligible]
 
     def unscored(self, symbols: Sequence[str]) -> dict[int, str]:
         """Eligible rows that lack one of these indicators, with the reason."""
@@ -247,9 +245,9 @@ class ScoredCandidates(Candidates):
         for symbol in symbols:
             absent = np.flatnonzero(~self.column(symbol)[1])
             if len(absent):
-                reasons = self.table.reasons(symbol)
-                for row in absent.tolist():
-                    missing.setdefault(row, f"unscored:{symbol}:{reasons[int(self.rows[self.eligible[row]])]}")
+                reasons = self.table.reasons_at(symbol, self.eligible[absent])
+                for row, reason in zip(absent.tolist(), reasons, strict=True):
+                    missing.setdefault(row, f"unscored:{symbol}:{reason}")
         return missing
 
 
@@ -268,8 +266,8 @@ def prepare(
 
     Raises what `select` does.
     """
-    rows = _fit(pool, table)
-    check_quotas(settings.limits, pool.sources, _limit(settings.amount, pool))
+    _check_fit(pool, table)
+    check_quotas(settings.limits, pool.source_counts, _limit(settings.amount, pool))
     mismatches: tuple[Mismatch, ...] = ()
     symbols = ranker.indicators
     if isinstance(ranker, LinearRule):
@@ -288,12 +286,12 @@ def prepare(
     # Rows that an indicator could not be shown pass its minimum.
     others = [symbol for symbol in settings.thresholds if symbol not in symbols]
     _check_nulls(table, dict.fromkeys(others, "a minimum"), limit, ignored=NOT_SHOWN)
-    dropped = _unscored(table, symbols, rows)
+    dropped = _unscored(table, symbols)
     if not settings.keep_exact_duplicates:
         dropped |= _exact_duplicates(pool, dropped)
-    low, record = below(table, rows, pool.sources, settings.thresholds)
+    low, record = below(table, Coded(*pool.source_codes), settings.thresholds)
     dropped = {**low, **dropped}
-    eligible, columns, recomputed, prediction = _predicted(table, ranker, rows, dropped, settings, neighbors)
+    eligible, columns, recomputed, prediction = _predicted(table, ranker, dropped, settings, neighbors)
     return ScoredCandidates(
         pool=pool,
         settings=settings,
@@ -307,7 +305,6 @@ def prepare(
         minima=record,
         neighbors=neighbors,
         mismatches=mismatches,
-        rows=rows,
         columns=columns,
         recomputed=recomputed,
         prediction=prediction,
@@ -315,7 +312,7 @@ def prepare(
 
 
 def _predicted(
-    table: ScoreTable, ranker: LinearRule | Way, rows: Positions, dropped: Dropped, settings: SelectionSettings, neighbors: Neighbors | None
+    table: ScoreTable, ranker: LinearRule | Way, dropped: Dropped, settings: SelectionSettings, neighbors: Neighbors | None
 ) -> tuple[Positions, dict[str, tuple[Floats, Mask]], tuple[str, ...], Prediction | None]:
     """The eligible rows, the rule's indicators over them, those computed anew, and the rule's values.
 
@@ -325,13 +322,13 @@ def _predicted(
         TooManyNulls: these are more than `max_null_fraction`.
         NothingToDo: no row is left.
     """
-    n, overflowing = len(rows), 0
+    n, overflowing = len(table), 0
     while True:
         eligible = _eligible(n, dropped)
         columns: dict[str, tuple[Floats, Mask]] = {}
         for symbol in ranker.indicators:
             values, valid = table.values(symbol)
-            columns[symbol] = (values[rows[eligible]], valid[rows[eligible]])
+            columns[symbol] = (values[eligible], valid[eligible])
         recomputed = _recompute(columns, eligible, n, neighbors)
         if not isinstance(ranker, LinearRule):
             return eligible, columns, recomputed, None
@@ -382,7 +379,7 @@ def _eligible(n: int, dropped: Dropped) -> Positions:
         NothingToDo: none is left.
     """
     is_eligible = np.ones(n, dtype=bool)
-    is_eligible[list(dropped)] = False
+    is_eligible[np.fromiter(dropped, dtype=np.int64, count=len(dropped))] = False
     eligible = np.flatnonzero(is_eligible)
     if not len(eligible):
         counts = ", ".join(f"{reason}: {count}" for reason, count in Counter(reason for reason, _ in dropped.values()).most_common())
@@ -390,16 +387,15 @@ def _eligible(n: int, dropped: Dropped) -> Positions:
     return eligible
 
 
-def _fit(pool: Pool, table: ScoreTable) -> Positions:
-    """Where each of the pool's rows stands in the table."""
+def _check_fit(pool: Pool, table: ScoreTable) -> None:
+    """Refuse a table that has not the pool's rows. Both are in the order of their ids, so that the same ids stand in the same rows."""
     again = "Score the pool again, or name the pool the table was made from with --pool."
     scored = (table.manifest.get("pool") or {}).get("fingerprint")
     if scored is not None and not pool.has_fingerprint(scored):
         earlier = of_an_earlier_id_rule(table.manifest.get("run"))
         raise UsageError(f"The scores are of another pool, or the pool has changed since it was scored.{earlier}", fix=again)
-    # Both are in the order of their ids, so that the same ids stand in the same rows.
-    if len(table) == len(pool) and pool.ids.equals(table.frame["id"]):
-        return np.arange(len(pool), dtype=np.int64)
+    if len(table) == len(pool) and table.has_ids(pool.ids):
+        return
     missing = len(set(pool.ids) - set(table.ids))
     what = (
         f"{missing:,} of the pool's {counted(len(pool), 'row')} {'has' if missing == 1 else 'have'} no scores"
@@ -473,15 +469,16 @@ def _check_nulls(table: ScoreTable, users: Mapping[str, str], limit: float, *, i
         )
 
 
-def _unscored(table: ScoreTable, symbols: Iterable[str], rows: Positions) -> Dropped:
+def _unscored(table: ScoreTable, symbols: Iterable[str]) -> Dropped:
     dropped: Dropped = {}
     for symbol in symbols:
         _, valid = table.values(symbol)
-        missing = np.flatnonzero(~valid[rows])
+        missing = np.flatnonzero(~valid)
         if len(missing):
-            reasons = table.reasons(symbol)
-            for position in missing.tolist():
-                dropped.setdefault(position, (f"unscored:{symbol}:{reasons[int(rows[position])]}", None))
+            entries: dict[str | None, tuple[str, None]] = {}
+            for position, reason in zip(missing.tolist(), table.reasons_at(symbol, missing), strict=True):
+                # One tuple for all rows of a reason.
+                dropped.setdefault(position, entries.setdefault(reason, (f"unscored:{symbol}:{reason}", None)))
     return dropped
 
 
@@ -543,7 +540,7 @@ def checked_distances(neighbors: Neighbors, positions: Positions, i: int, symbol
 
 def mean(values: Floats) -> float | None:
     """Exactly rounded, so that it does not depend on the order of the rows; None of nothing."""
-    return magnitude.mean(values.tolist()) if len(values) else None
+    return magnitude.mean(values) if len(values) else None
 
 
 __all__ = [

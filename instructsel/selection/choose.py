@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final, Unpack
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from instructsel.cache import Cache
+from instructsel.columns import Coded, Columns, Names, Numbers, References, Scattered
 from instructsel.errors import EnvironmentFault, NothingToDo, UsageError
+from instructsel.pool.ids import MISSING
 from instructsel.pool.pool import Pool, check_pool
 from instructsel.rules.catalog import load, names
-from instructsel.rules.linear import LinearRule, Mask
+from instructsel.rules.linear import LinearRule
 from instructsel.scores.neighborhood import Neighborhood
 from instructsel.scores.table import ScoreTable
 from instructsel.selection.budget import Budget, Tokens
@@ -34,6 +37,11 @@ OVER: Final = "over_budget"
 BELOW_BUDGET: Final = "below_budget"
 COUNTED: Final = 1024
 """Examples whose tokens are counted at a time."""
+OUTCOMES: Final = (None, NEAR, QUOTA, OVER, TOO_SIMILAR, BELOW_BUDGET)
+"""What becomes of a ranked row: kept, or why not."""
+KEPT: Final = 0
+
+Outcomes = NDArray[np.uint8]
 
 
 def select(
@@ -155,24 +163,28 @@ def _default_cache() -> Cache | None:
         return None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Filled:
     """What a ranking puts into a budget."""
 
-    chosen: tuple[int, ...]
-    """Positions in the pool, best first."""
-    used: int
-    """Of the budget, in its unit."""
-    reasons: dict[int, str]
-    """Position → why a ranked row was not kept: near_duplicate, too_similar, quota, over_budget, below_budget."""
-    near_duplicate_of: dict[int, int]
-    """Position of a near-duplicate, or of a row that is too similar → position of the better-ranked row, or of the kept one."""
     positions: Positions
     """All ranked rows as positions in the pool, best first."""
+    outcomes: Outcomes
+    """(k,), the place in OUTCOMES of what became of each."""
+    better: Positions
+    """(k,), for a near-duplicate the position of the better-ranked row, for one that is too similar that of the kept one; -1 for the others."""
+    used: int
+    """Of the budget, in its unit."""
     similarity: dict[str, Any] | None = None
     """What DEITA's filter compared, where it was asked for."""
     near_duplicates: dict[str, Any] | None = None
     """What near-duplicates were told by and how many there are, where they are dropped."""
+
+    @property
+    def chosen(self) -> Positions:
+        """Positions in the pool of what is kept, best first."""
+        chosen: Positions = self.positions[self.outcomes == KEPT]
+        return chosen
 
     @property
     def details(self) -> dict[str, Any]:
@@ -183,7 +195,7 @@ class Filled:
     @property
     def did_not_fit(self) -> bool:
         """Whether rows were left out because they were larger than what was left of the budget."""
-        return OVER in self.reasons.values()
+        return bool((self.outcomes == OUTCOMES.index(OVER)).any())
 
 
 def fill(candidates: Candidates, order: Positions) -> Filled:
@@ -194,22 +206,22 @@ def fill(candidates: Candidates, order: Positions) -> Filled:
         order: numbers among the eligible rows, best first.
     """
     positions = candidates.eligible[order]
-    repeats = candidates.near_duplicate_of(order)
-    repeated = {int(positions[row]): int(repeats[row]) for row in np.flatnonzero(repeats >= 0)}
-    distinct = positions[repeats < 0].tolist()
+    better = candidates.near_duplicate_of(order)
+    repeats = better >= 0
+    compared = None
+    if candidates.settings.near_duplicate_threshold is not None:
+        compared = record(candidates.compared, positions[repeats], better[repeats])
     similarity = SimilarityFilter.of(candidates)
-    chosen, used, reasons = fill_distinct(candidates, distinct, similarity)
-    reasons = {**dict.fromkeys(repeated, NEAR), **reasons}
-    compared = None if candidates.settings.near_duplicate_threshold is None else record(candidates.compared, repeated)
+    outcomes = np.full(len(positions), OUTCOMES.index(NEAR), dtype=np.uint8)
+    outcomes[~repeats], used = fill_distinct(candidates, positions[~repeats], similarity)
     if similarity is None:
-        return Filled(tuple(chosen), used, reasons, repeated, positions, near_duplicates=compared)
-    similar = {position: other for position, other in similarity.nearest_of.items() if reasons.get(position) == TOO_SIMILAR}
-    return Filled(tuple(chosen), used, reasons, {**repeated, **similar}, positions, similarity.as_dict(), compared)
+        return Filled(positions, outcomes, better, used, near_duplicates=compared)
+    for row in np.flatnonzero(outcomes == OUTCOMES.index(TOO_SIMILAR)).tolist():
+        better[row] = similarity.nearest_of[int(positions[row])]
+    return Filled(positions, outcomes, better, used, similarity.as_dict(), compared)
 
 
-def fill_distinct(
-    candidates: Candidates, distinct: Sequence[int], similarity: SimilarityFilter | None = None
-) -> tuple[list[int], int, dict[int, str]]:
+def fill_distinct(candidates: Candidates, distinct: Positions, similarity: SimilarityFilter | None = None) -> tuple[Outcomes, int]:
     """Fill the budget with rows of which none repeats another.
 
     Args:
@@ -218,7 +230,7 @@ def fill_distinct(
         similarity: nothing kept yet; by default what the candidates' settings ask for.
 
     Returns:
-        Kept positions, best first; what they use of the budget; and why each of the others was not kept.
+        The place in OUTCOMES of what became of each; and what those that are kept use of the budget.
     """
     limit, sources = candidates.limit, candidates.sources
     caps = {source: cap for source, quota in candidates.settings.limits.items() if (cap := quota.cap(limit)) is not None}
@@ -226,45 +238,46 @@ def fill_distinct(
     similarity = similarity or SimilarityFilter.of(candidates)
     guaranteed = _guaranteed(candidates, distinct, spent, similarity)
     used = spent.total()
-    chosen: list[int] = []
-    reasons: dict[int, str] = {}
+    outcomes = np.full(len(distinct), OUTCOMES.index(BELOW_BUDGET), dtype=np.uint8)
+    outcomes[np.isin(distinct, list(guaranteed))] = KEPT
     costs = _costs(candidates, distinct)
-    for number, position in enumerate(distinct):
+    for number, position in enumerate(_each(distinct)):
         if used >= limit:
-            remaining = [other for other in distinct[number:] if other in guaranteed] if guaranteed else []
-            chosen += remaining
-            reasons.update(dict.fromkeys((other for other in distinct[number:] if other not in guaranteed), BELOW_BUDGET))
             break
         cost = next(costs)
         source = sources[position]
         if position in guaranteed:
-            chosen.append(position)
-        elif source in caps and spent[source] + cost > caps[source]:
-            reasons[position] = QUOTA
+            continue
+        if source in caps and spent[source] + cost > caps[source]:
+            outcomes[number] = OUTCOMES.index(QUOTA)
         elif used + cost > limit:
-            reasons[position] = OVER
+            outcomes[number] = OUTCOMES.index(OVER)
         elif similarity is not None and not similarity.admits(distinct, number):
-            reasons[position] = TOO_SIMILAR
+            outcomes[number] = OUTCOMES.index(TOO_SIMILAR)
         else:
             if similarity is not None:
                 similarity.keep(position)
-            chosen.append(position)
+            outcomes[number] = KEPT
             used += cost
             spent[source] += cost
-    return chosen, used, reasons
+    return outcomes, used
 
 
-def _guaranteed(
-    candidates: Candidates, distinct: Sequence[int], spent: Counter[str], similarity: SimilarityFilter | None
-) -> frozenset[int]:
+def _each(positions: Positions) -> Iterator[int]:
+    """One after the other, without a list of all."""
+    for begin in range(0, len(positions), COUNTED):
+        yield from positions[begin : begin + COUNTED].tolist()
+
+
+def _guaranteed(candidates: Candidates, distinct: Positions, spent: Counter[str], similarity: SimilarityFilter | None) -> frozenset[int]:
     """The best rows of every source with a minimum quota, as many as it takes; what they use is added to `spent`."""
     limit = candidates.limit
     floors = {source: least for source, quota in candidates.settings.limits.items() if (least := quota.floor(limit))}
     if not floors:
         return frozenset()
-    rows = [position for position in distinct if candidates.sources[position] in floors]
+    rows = distinct[candidates.sources.where(floors.__contains__)[distinct]]
     taken: list[int] = []
-    for number, (position, cost) in enumerate(zip(rows, _costs(candidates, rows), strict=False)):
+    for number, (position, cost) in enumerate(zip(_each(rows), _costs(candidates, rows), strict=False)):
         source = candidates.sources[position]
         if spent[source] < floors[source] and spent.total() + cost <= limit:
             if similarity is not None:
@@ -276,7 +289,7 @@ def _guaranteed(
     return frozenset(taken)
 
 
-def _costs(candidates: Candidates, positions: Sequence[int]) -> Iterator[int]:
+def _costs(candidates: Candidates, positions: Positions) -> Iterator[int]:
     """What each row takes of the budget: 1, or its tokens, counted a batch at a time and only as far as needed."""
     if not isinstance(candidates.budget, Tokens):
         yield from (1 for _ in positions)
@@ -293,60 +306,45 @@ def _costs(candidates: Candidates, positions: Sequence[int]) -> Iterator[int]:
 def ranked(candidates: ScoredCandidates, ranking: Ranking) -> Selection:
     """The selection that a ranking gives: every row of the pool kept, or dropped with a reason."""
     filled = fill(candidates, ranking.order())
-    frame = _frame(candidates, ranking, filled)
+    columns = _columns(candidates, ranking, filled)
+    reasons = columns["reason"]
+    assert isinstance(reasons, Coded)
     ranking = replace(ranking, details={**ranking.details, **filled.details})
-    summary = summarize(candidates, ranking, frame, filled.used, short=0 if filled.did_not_fit else candidates.limit - filled.used)
-    return Selection(ranking.name, frame, summary, manifest(candidates, ranking, summary), candidates)
+    summary = summarize(candidates, ranking, reasons, filled.used, short=0 if filled.did_not_fit else candidates.limit - filled.used)
+    return Selection(ranking.name, columns, summary, manifest(candidates, ranking, summary), candidates)
 
 
-def _frame(candidates: ScoredCandidates, ranking: Ranking, filled: Filled) -> pl.DataFrame:
+def _columns(candidates: ScoredCandidates, ranking: Ranking, filled: Filled) -> Columns:
     """All rows of the pool in its order."""
-    n, ids = len(candidates.pool), candidates.ids
-    reasons: list[str | None] = [None] * n
-    duplicate_of: list[str | None] = [None] * n
-    for position, (reason, repeated) in candidates.dropped.items():
-        reasons[position], duplicate_of[position] = reason, repeated
-    for row, reason in ranking.unscored.items():
-        reasons[int(candidates.eligible[row])] = reason
-    for position, reason in filled.reasons.items():
-        reasons[position] = reason
-    for position, better in filled.near_duplicate_of.items():
-        duplicate_of[position] = ids[better]
-    chosen = np.zeros(n, dtype=bool)
-    chosen[list(filled.chosen)] = True
-    present = np.zeros(n, dtype=bool)
-    present[filled.positions] = True
-    rank = np.arange(1, len(filled.positions) + 1, dtype=np.int64)
-    return pl.DataFrame(
-        [
-            ids.series(),
-            pl.Series("source", candidates.sources, dtype=pl.String),
-            *candidates.pool.places.get_columns(),
-            scatter_to_pool("rank", rank, filled.positions, present),
-            scatter_to_pool("score", ranking.values, candidates.eligible, present),
-            *(
-                scatter_to_pool(symbol + CONTRIBUTION, values, candidates.eligible, present)
-                for symbol, values in ranking.contributions.items()
-            ),
-            pl.Series("kept", chosen),
-            pl.Series("reason", reasons, dtype=pl.String),
-            pl.Series("duplicate_of", duplicate_of, dtype=pl.String),
-        ]
+    pool, n, ids = candidates.pool, len(candidates.pool), candidates.ids
+    words: dict[str | None, int] = {word: code for code, word in enumerate(OUTCOMES)}
+    why = {position: reason for position, (reason, _) in candidates.dropped.items()}
+    why |= {int(candidates.eligible[row]): reason for row, reason in ranking.unscored.items()}
+    numbers = [words.setdefault(reason, len(words)) for reason in why.values()]
+    codes = np.zeros(n, dtype=np.min_scalar_type(len(words)))
+    codes[np.fromiter(why, dtype=np.int64, count=len(why))] = numbers
+    codes[filled.positions] = filled.outcomes
+    better = np.full(n, MISSING, dtype=np.int32)
+    better[filled.positions] = filled.better
+    repeated = {position: other for position, (_, other) in candidates.dropped.items() if other is not None}
+    better[np.fromiter(repeated, dtype=np.int64, count=len(repeated))] = list(ids.positions(repeated.values()))
+    rank = np.zeros(n, dtype=np.uint32)
+    rank[filled.positions] = np.arange(1, len(filled.positions) + 1, dtype=np.uint32)
+    unranked = rank == 0
+    return Columns(
+        {
+            "id": Names(ids),
+            "source": candidates.sources,
+            "file": Coded(pool.file_of, pool.file_names),
+            "line": Numbers(pool.line_of, dtype=pl.Int64),
+            "rank": Numbers(rank, unranked, dtype=pl.Int64),
+            "score": Scattered(ranking.values, candidates.eligible, rank),
+            **{symbol + CONTRIBUTION: Scattered(values, candidates.eligible, rank) for symbol, values in ranking.contributions.items()},
+            "kept": Numbers(codes == KEPT, dtype=pl.Boolean),
+            "reason": Coded(codes, tuple(words)),
+            "duplicate_of": References(better, ids),
+        }
     )
 
 
-def scatter_to_pool(name: str, values: Any, positions: Positions, present: Mask) -> pl.Series:
-    """A column over the pool from values over some of its rows.
-
-    Args:
-        name: of the column.
-        values: (k,).
-        positions: (k,), where they belong in the pool.
-        present: (n,), the rows that have a value; the others are null.
-    """
-    column = np.zeros(len(present), dtype=np.asarray(values).dtype)
-    column[positions] = values
-    return pl.select(pl.when(pl.Series(present)).then(pl.Series(name, column)).alias(name)).to_series()
-
-
-__all__ = ["BELOW_BUDGET", "NEAR", "OVER", "QUOTA", "Filled", "best", "fill", "fill_distinct", "ranked", "scatter_to_pool", "select"]
+__all__ = ["BELOW_BUDGET", "KEPT", "NEAR", "OVER", "QUOTA", "Filled", "best", "fill", "fill_distinct", "ranked", "select"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -54,20 +54,20 @@ class Compared:
 
         return cls(part, Shingles.of(texts(), bucketing=watch("buckets")), digests)
 
-    def with_another_response(self, pairs: Iterable[tuple[int, int]]) -> int:
+    def with_another_response(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> int:
         """How many pairs of positions in the pool have two responses that differ in more than case and spacing."""
-        rows = np.array(list(pairs), dtype=np.int64).reshape(-1, 2)
-        return int(np.count_nonzero(self.responses[rows[:, 0]] != self.responses[rows[:, 1]]))
+        return int(np.count_nonzero(self.responses[rows] != self.responses[others]))
 
 
-def record(compared: Compared, repeated: dict[int, int]) -> dict[str, Any]:
+def record(compared: Compared, repeating: NDArray[np.int64], repeated: NDArray[np.int64]) -> dict[str, Any]:
     """What a selection says of its near-duplicates.
 
     Args:
         compared: what told them.
-        repeated: position of a row that is dropped → position of the row that it repeats.
+        repeating: positions of the rows that are dropped.
+        repeated: position of the row that each repeats.
     """
-    return {"of": compared.part, "dropped": len(repeated), "another_response": compared.with_another_response(repeated.items())}
+    return {"of": compared.part, "dropped": len(repeating), "another_response": compared.with_another_response(repeating, repeated)}
 
 
 def _digest(text: str) -> int:

@@ -69,13 +69,12 @@ def parse(texts: Sequence[str]) -> dict[str, Minimum]:
 
 
 def below(
-    table: ScoreTable, rows: NDArray[np.int64], sources: Sequence[str], minima: Mapping[str, Minimum]
+    table: ScoreTable, sources: Sequence[str], minima: Mapping[str, Minimum]
 ) -> tuple[dict[int, tuple[str, str | None]], dict[str, dict[str, Any]]]:
     """What the minima drop, and whom.
 
     Args:
-        table: the scores.
-        rows: positions in the table of the pool's rows, int64 (n,).
+        table: the scores, in the order of the pool.
         sources: of the pool's rows, (n,).
         minima: by symbol; all are columns of the table.
 
@@ -89,36 +88,35 @@ def below(
     record: dict[str, dict[str, Any]] = {}
     for symbol, minimum in minima.items():
         values, valid = table.values(symbol)
-        values, valid = values[rows], valid[rows]
         threshold = minimum.of(values[valid])
         low = np.flatnonzero(valid & (values < threshold))
+        # One tuple for all rows of a reason.
+        is_below = f"{BELOW}:{symbol}", None
         for position in low.tolist():
-            dropped.setdefault(position, (f"{BELOW}:{symbol}", None))
+            dropped.setdefault(position, is_below)
         missing, not_shown = np.flatnonzero(~valid), 0
         if len(missing):
-            reasons = table.reasons(symbol)
-            for position in missing.tolist():
-                reason = reasons[int(rows[position])]
+            entries: dict[str | None, tuple[str, None]] = {}
+            for position, reason in zip(missing.tolist(), table.reasons_at(symbol, missing), strict=True):
                 if reason in NOT_SHOWN:
                     not_shown += 1
                     continue
-                dropped.setdefault(position, (f"unscored:{symbol}:{reason}", None))
+                dropped.setdefault(position, entries.setdefault(reason, (f"unscored:{symbol}:{reason}", None)))
         record[symbol] = {
             "asked": str(minimum),
             "value": threshold if math.isfinite(threshold) else None,
             "rows": len(low),
             "not_shown": not_shown,
-            **_removed(table, rows, sources, low),
+            **_removed(table, sources, low),
         }
     return dropped, record
 
 
-def _removed(table: ScoreTable, rows: NDArray[np.int64], sources: Sequence[str], low: NDArray[np.int64]) -> dict[str, Any]:
+def _removed(table: ScoreTable, sources: Sequence[str], low: NDArray[np.int64]) -> dict[str, Any]:
     """Length and source of the rows a minimum drops, beside those of all rows."""
     removed: dict[str, Any] = {"mean_len": None, "mean_len_of_all": None, "sources": {}}
     if "len" in table.symbols and len(low):
         lengths, known = table.values("len")
-        lengths, known = lengths[rows], known[rows]
         among = low[known[low]]
         if len(among):
             removed["mean_len"] = mean(lengths[among].tolist())

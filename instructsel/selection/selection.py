@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import polars as pl
 
+from instructsel.columns import Columns, MadeFrame, held_columns
 from instructsel.errors import ScoresError, UnknownExample
 from instructsel.kinds import SELECTION
 from instructsel.pool.pool import Pool
@@ -29,12 +30,13 @@ class Selection:
 
     name: str
     """The rule's or the baseline's name."""
-    frame: pl.DataFrame = field(repr=False)
-    """All the pool's rows in its order: `id`, `source`, `file`, `line`, `rank` (1 is best, null where not ranked), `score` (lower is
+    frame: MadeFrame = MadeFrame()  # noqa: RUF009 - a descriptor: each selection has its own
+    """A polars frame: all the pool's rows in its order: `id`, `source`, `file`, `line`, `rank` (1 is best, null where not ranked), `score` (lower is
     better), one `<symbol>_contribution` per term, `kept`, `reason` (null where kept), `duplicate_of` (the id it repeats)."""
-    summary: dict[str, Any] = field(repr=False)
+    # mypy takes a descriptor for a default.
+    summary: dict[str, Any] = field(repr=False)  # type: ignore[misc]
     """Counts, shares, means, composition: plain data."""
-    manifest: dict[str, Any] = field(repr=False)
+    manifest: dict[str, Any] = field(repr=False)  # type: ignore[misc]
     """Kind, rule, what `score` is, pool, settings, summary. Nothing in it differs between two equal runs."""
     candidates: ScoredCandidates | None = field(default=None, repr=False, compare=False)
     """What it was chosen from, for its baselines; None for a selection read from a file."""
@@ -42,8 +44,14 @@ class Selection:
     @cached_property
     def kept_ids(self) -> tuple[str, ...]:
         """The ids of the kept examples, best first."""
-        kept_rows = self.frame.filter(pl.col("kept")).select("id", "rank").sort("rank", maintain_order=True)
-        return tuple(kept_rows["id"].to_list())
+        kept: list[pl.DataFrame] = []
+        for piece in self._columns.only("id", "rank", "kept").pieces():
+            kept.append(piece.filter(pl.col("kept")).select("id", "rank"))
+        return tuple(pl.concat(kept).sort("rank", maintain_order=True)["id"].to_list())
+
+    @property
+    def _columns(self) -> Columns:
+        return held_columns(self)
 
     def __repr__(self) -> str:
         """One line: the rule or baseline, and how many examples it keeps.
@@ -111,7 +119,7 @@ class Selection:
             UsageError: another suffix.
             EnvironmentFault: the folder is missing or not writable, or the disk is full.
         """
-        write_frame(path, self.frame, self.manifest, run=run)
+        write_frame(path, self._columns, self.manifest, run=run)
 
     @classmethod
     def read(cls, path: str | Path) -> Self:

@@ -84,16 +84,16 @@ class SimilarityFilter:
             self._vectors[position] = None if absent else embeddings.vectors[row].astype(np.float64)
         self._truncated += int(embeddings.truncated.sum())
 
-    def admits(self, order: Sequence[int], number: int) -> bool:
+    def admits(self, order: NDArray[np.int64], number: int) -> bool:
         """Whether a row is not too similar to any that is kept. A row without a vector is admitted.
 
         Args:
             order: positions in the pool, in the order in which they are asked for.
             number: of the row in this order.
         """
-        position = order[number]
+        position = int(order[number])
         if position not in self._vectors:
-            self._embed(order[number : number + EMBEDDED])
+            self._embed(order[number : number + EMBEDDED].tolist())
         vector = self._vectors[position]
         if vector is None or not self._kept:
             return True

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import polars as pl
 
 from instructsel.artifact import release
+from instructsel.columns import Coded
 from instructsel.kinds import SELECTION, head
 from instructsel.rules.collinearity import collinearity
 from instructsel.rules.linear import Floats, Mask
@@ -25,20 +25,20 @@ OVER_THE_POOL: Final = "mean of the per-row values over the pool"
 INSIDE: Final = "with knn_i recomputed inside the subset"
 
 
-def summarize(candidates: ScoredCandidates, ranking: Ranking, frame: pl.DataFrame, used: int, *, short: int) -> dict[str, Any]:
+def summarize(candidates: ScoredCandidates, ranking: Ranking, reasons: Coded, used: int, *, short: int) -> dict[str, Any]:
     """Counts by reason, shares of variance, means, predictions and composition of a selection, as plain data.
 
     Args:
         candidates: what was chosen from.
         ranking: what chose.
-        frame: all rows of the pool, as `Selection.frame`.
+        reasons: of all rows of the pool; None where a row is kept.
         used: of the budget, in its unit.
         short: what is missing to the budget because no more rows were left.
     """
-    chosen = np.flatnonzero(frame["kept"].to_numpy()).astype(np.int64)
-    dropped = Counter(reason for reason in frame["reason"].to_list() if reason is not None)
-    if frame.height != len(chosen) + dropped.total():
-        raise AssertionError(f"{frame.height} rows read, but {len(chosen)} kept + {dropped.total()} dropped.")
+    dropped = Counter(reasons.counts())
+    chosen = np.flatnonzero(~reasons.where(lambda word: True)).astype(np.int64)
+    if len(reasons) != len(chosen) + dropped.total():
+        raise AssertionError(f"{len(reasons)} rows read, but {len(chosen)} kept + {dropped.total()} dropped.")
     inside = np.searchsorted(candidates.eligible, chosen)
     score, score_inside, knn = _inside(candidates, chosen, inside)
     columns, rule, prediction = candidates.columns, candidates.rule, candidates.prediction
@@ -48,10 +48,10 @@ def summarize(candidates: ScoredCandidates, ranking: Ranking, frame: pl.DataFram
         shares = {"ranked": rule.variance_shares(prediction), "kept": rule.variance_shares(prediction, inside)}
     return {
         "name": ranking.name,
-        "read": frame.height,
+        "read": len(reasons),
         "kept": len(chosen),
         "dropped": dict(sorted(dropped.items())),
-        "ranked": frame.height - len(candidates.dropped) - len(ranking.unscored),
+        "ranked": len(reasons) - len(candidates.dropped) - len(ranking.unscored),
         "budget": candidates.budget.as_dict(),
         "used": used,
         "shortfall": short,
@@ -112,9 +112,9 @@ def takes_everything(selection: Selection) -> str | None:
 
 
 def _composition(candidates: ScoredCandidates, chosen: Positions) -> dict[str, dict[str, int]]:
-    in_pool = Counter(candidates.sources)
-    in_kept = Counter(candidates.sources[position] for position in chosen.tolist())
-    return {source: {"pool": in_pool[source], "kept": in_kept[source]} for source in sorted(in_pool)}
+    sources = candidates.sources
+    in_kept = Coded(sources.codes[chosen], sources.words).counts()
+    return {source: {"pool": count, "kept": in_kept.get(source, 0)} for source, count in sorted(sources.counts().items())}
 
 
 def _extrapolation(candidates: ScoredCandidates, inside: Positions) -> dict[str, dict[str, Any]]:

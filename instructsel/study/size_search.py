@@ -12,6 +12,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+import numpy as np
 import polars as pl
 
 from instructsel.artifact import atomic_write, dump_json, fingerprint, release
@@ -22,8 +23,8 @@ from instructsel.extras import require
 from instructsel.kinds import SIZE_RUN, SIZE_SEARCH, head
 from instructsel.pool.contamination import check_graders, render_of
 from instructsel.protocols import Checkpoint, Grader, Grades, Trainer
-from instructsel.selection.candidates import ScoredCandidates
-from instructsel.selection.choose import NEAR, fill_distinct
+from instructsel.selection.candidates import Positions, ScoredCandidates
+from instructsel.selection.choose import KEPT, NEAR, fill_distinct
 from instructsel.selection.selection import Selection
 from instructsel.structured import Refusal, read_json
 from instructsel.study.shape import SearchRecord, SizeRecord
@@ -172,7 +173,7 @@ class _Ranked:
 
     name: str
     candidates: ScoredCandidates
-    positions: list[int]
+    positions: Positions
     """In the pool."""
 
     @classmethod
@@ -188,13 +189,13 @@ class _Ranked:
             .filter(pl.col("rank").is_not_null() & pl.col("reason").ne_missing(NEAR))
             .sort("rank", maintain_order=True)
         )
-        return cls(selection.name, selection.candidates, deduplicated["position"].to_list())
+        return cls(selection.name, selection.candidates, deduplicated["position"].to_numpy().astype(np.int64))
 
     def ids(self, n: int) -> tuple[str, ...]:
         """Of the best n under the quotas, best first: what `select` keeps with a budget of n."""
         # Its own filling, so that it cannot come to differ.
-        best, _, _ = fill_distinct(self.candidates.with_budget(n), self.positions)
-        return tuple(self.candidates.ids.at(best))
+        outcomes, _ = fill_distinct(self.candidates.with_budget(n), self.positions)
+        return tuple(self.candidates.ids.at(self.positions[outcomes == KEPT]))
 
     @cached_property
     def available(self) -> int:

@@ -377,17 +377,11 @@ def test_texts_of_one_template_that_are_searched_together_lose_what_they_lose_on
 
 def held_bytes(*objects: Any) -> int:
     """Of the arrays that some objects have, and of numbers that are held in no file."""
-    total = 0
-    for item in objects:
-        for value in vars(item).values():
-            total += (
-                value.nbytes
-                if isinstance(value, np.ndarray)
-                else 8 * value.length
-                if isinstance(value, duplicates._Spool) and not value.file._rolled
-                else 0
-            )
-    return total
+    values = [value for item in objects for value in vars(item).values()]
+    spools = [value for value in values if isinstance(value, duplicates._Spool) and not vars(value.file)["_rolled"]]
+    return sum(value.nbytes for value in values if isinstance(value, np.ndarray)) + sum(
+        spool.dtype.itemsize * spool.length for spool in spools
+    )
 
 
 def test_a_text_that_repeats_none_takes_13_bytes_and_the_search_nothing_for_it(monkeypatch: pytest.MonkeyPatch) -> None:

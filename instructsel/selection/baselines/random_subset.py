@@ -45,7 +45,7 @@ def random_subset(candidates: Candidates, n: int | None, seed: int) -> Pool:
     candidates = candidates.unfiltered()
     limited = candidates if n is None else candidates.with_budget(n)
     filled = fill(limited, random_ranking(limited, seed).order())
-    return candidates.pool.at(sorted(filled.chosen))
+    return candidates.pool.at(np.sort(filled.chosen))
 
 
 def random_numbers(ids: Iterable[str], seed: int) -> Floats:

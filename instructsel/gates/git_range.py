@@ -49,6 +49,8 @@ NAME: Final = re.compile(r"(?!-)[^\x00-\x20\x7f:?*\[\\]+")
 POINTER: Final = b"version https://git-lfs.github.com/spec/"
 FILE: Final = b"100"
 """How the mode of a regular file begins; links and submodules are no data."""
+SUBMODULE: Final = b"160000"
+"""The mode of a submodule, whose files are another repository's."""
 LINKED: Final = (b'"parent_id"', b'"message_id"')
 """Fields of rows that are turns of one conversation: one of them alone is no example."""
 DEEPEN: Final = (
@@ -132,9 +134,9 @@ def new_rows(
     changed = [file for file in git.changed(commit) if _is_data(file.path)]
     if names is not None:
         changed += unknown
-    looked_at = _looked_at(changed, names, git.top)
+    looked_at = _looked_at(changed, names, git)
+    places = [Path(os.path.realpath(name)) for name in names or ()]
     if names is not None:
-        places = [Path(os.path.realpath(name)) for name in names]
         changed = [
             file
             for file in changed
@@ -147,6 +149,12 @@ def new_rows(
         notes.append(
             f"Not tracked by git, and not looked at: {counted(len(unknown), 'data file')} ({safe_path(unknown[0].path.name)}"
             f"{', …' if len(unknown) > 1 else ''}). Run git add FILE first, or name the file."
+        )
+    others = [place for place in git.changed_submodules(commit) if names is None or any(place.is_relative_to(named) for named in places)]
+    if others:
+        notes.append(
+            f"Changed, and not looked at: {counted(len(others), 'submodule')} ({safe_path(others[0].name)}{', …' if len(others) > 1 else ''}). "
+            "Run gate --diff in it, with a commit of its own."
         )
     scans: dict[str, list[_Scanned]] = {}
     for file in changed:
@@ -182,11 +190,12 @@ def _is_data(path: Path) -> bool:
     return name.endswith(ENDINGS)
 
 
-def _looked_at(changed: Sequence[_Changed], names: Sequence[str] | None, top: Path) -> Collection[str]:
+def _looked_at(changed: Sequence[_Changed], names: Sequence[str] | None, git: _Git) -> Collection[str]:
     if names is None:
         # A configuration or a package's manifest in JSON is no pool, which is a list of rows.
         return {str(file.path) for file in changed if file.is_here and (file.path.suffix.lower() != ".json" or _is_list(file.path))}
-    places = []
+    top, places = git.top, []
+    submodules = git.submodules() if names else []
     for name in names:
         if name == "-" or "://" in name:
             raise UsageError(f"--diff looks at files of the repository; {name} is none.", fix="Name files or folders, or leave them out.")
@@ -195,6 +204,14 @@ def _looked_at(changed: Sequence[_Changed], names: Sequence[str] | None, top: Pa
             raise UsageError(f"There is no file {name}.", fix="Name a file or folder of the repository, or leave it out.")
         if not place.is_relative_to(top):
             raise UsageError(f"{name} is no file of the repository {top}.", fix="Name its files, or check the others without --diff.")
+        submodule = next((folder for folder in submodules if place.is_relative_to(folder)), None)
+        if submodule is not None:
+            # git has none of its lines, and no row of it would be looked at.
+            shown = safe_path(os.path.relpath(submodule))
+            raise UsageError(
+                f"{name} is of the submodule {shown}, whose lines this repository does not have.",
+                fix=f"Run it in {shown}, with a commit of the submodule, or name the file without --diff.",
+            )
         places.append(place)
     return {str(file.path) for file in changed if file.is_here and any(file.path.is_relative_to(place) for place in places)}
 
@@ -373,6 +390,18 @@ class _Git:
             if was or stays:
                 files.append(_Changed(place, old.decode("ascii") if was else None, stays and place.is_file() and not place.is_symlink()))
         return sorted(files, key=lambda file: os.fsencode(file.path))
+
+    def submodules(self) -> list[Path]:
+        """The folders of submodules."""
+        entries = self._answer("ls-files", "--stage", "-z").split(b"\0")
+        return [self.top / os.fsdecode(entry.partition(b"\t")[2]) for entry in entries if entry.startswith(SUBMODULE)]
+
+    def changed_submodules(self, commit: str) -> list[Path]:
+        """Those of which another commit is checked out than the commit names."""
+        options = [option for option in DIFF if not option.startswith("--ignore-submodules")]
+        parts = self._answer("diff", *options, "--ignore-submodules=dirty", "--raw", "-z", "--no-abbrev", commit, "--").split(b"\0")
+        entries = zip(parts[::2], parts[1::2], strict=False)
+        return [self.top / os.fsdecode(path) for entry, path in entries if SUBMODULE in entry.lstrip(b":").split(b" ")[:2]]
 
     def added(self, commit: str, path: Path) -> list[range]:
         """The lines of a file that a commit's version does not have; an empty range where lines were taken out, at the line behind them.

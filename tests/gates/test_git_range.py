@@ -312,6 +312,25 @@ def test_a_pointer_of_git_lfs_is_no_row_and_is_said(repository: Path) -> None:
     assert added.rows == 2 and "Git LFS" in added.notes[0]
 
 
+def test_a_submodule_is_another_repository_s_and_is_said(repository: Path, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    git(theirs, "init", "-q", "-b", "main")
+    write(theirs / "new.jsonl", row(1))
+    commit(theirs)
+    git(repository, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(theirs), "data/theirs")
+    write(repository / "data" / "mine.jsonl", row(2))
+    commit(repository)
+    for names in (None, ["data"]):
+        assert places(names=names) == {"data/mine.jsonl": [1]}
+        (note,) = new_rows("main", names).notes
+        assert note.startswith("Changed, and not looked at: 1 submodule (theirs).")
+    assert not new_rows("main", ["data/mine.jsonl"]).notes and not new_rows("HEAD").notes
+    for name in ("data/theirs", "data/theirs/new.jsonl"):
+        with pytest.raises(UsageError, match=f"{name} is of the submodule data/theirs"):
+            new_rows("main", [name])
+
+
 def test_links_and_files_of_settings_are_no_data(repository: Path) -> None:
     (repository / "link.jsonl").symlink_to("/etc/passwd")
     (repository / "package.json").write_text('{"name": "y"}')

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from instructsel.commands import _options as options
-from instructsel.commands._console import messages, reported, say, write, write_json
+from instructsel.commands._console import Progress, messages, reported, say, write, write_json
 from instructsel.commands._groups import with_options
 from instructsel.errors import UsageError
 from instructsel.pool.reading_options import DEFAULTS, ReadingOptions
@@ -43,7 +43,7 @@ def command(
     """
     from instructsel.artifact import atomic_write, check_outputs
     from instructsel.gates.baseline.baseline import Baseline
-    from instructsel.gates.proposing import propose, relative_to
+    from instructsel.gates.proposing import proposable, propose, relative_to
     from instructsel.pool.naming import files_of
 
     is_stdout = str(output) == "-"
@@ -53,7 +53,13 @@ def command(
     compared = None if baseline is None else Baseline.read_whole(baseline)
     rows = read.settled().read(pool, message=messages(quiet=quiet))
     path = None if baseline is None else relative_to(baseline, Path.cwd() if is_stdout else output.parent)
-    proposal = propose(rows, baseline=compared, path=path, progress=lambda kind: say(f"looking at: {kind}", quiet=quiet))
+    progress = Progress("checking", quiet=quiet, unit="checks")
+    total = len(proposable())
+    counter = iter(range(total))
+    try:
+        proposal = propose(rows, baseline=compared, path=path, progress=lambda kind: progress(next(counter, total), total))
+    finally:
+        progress.close()
     text = proposal.text()
     if is_stdout and not json:
         # As it stands: a comment that goes on in the next line is no TOML.

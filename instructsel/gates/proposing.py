@@ -77,6 +77,11 @@ class Proposal:
         return "\n".join(lines).rstrip() + "\n"
 
 
+def proposable() -> list[type[Check]]:
+    """The checks of which limits are proposed by what the pool's rows say."""
+    return [check for check in all_checks().values() if check.by_default and not issubclass(check, DriftCheck)]
+
+
 def propose(
     pool: Pool, *, baseline: Baseline | None = None, path: str | None = None, progress: Callable[[str], None] | None = None
 ) -> Proposal:
@@ -91,14 +96,12 @@ def propose(
     change = Change(pool)
     proposed: list[Proposed] = []
     left_out: list[str] = []
-    for kind, check in all_checks().items():
-        if not check.by_default or issubclass(check, DriftCheck):
-            continue
-        instance: Check = check(max_rate=1.0) if issubclass(check, RowCheck) else check()
-        if progress is not None:
-            progress(kind)
-        result = gate(change, GateConfig((ConfiguredCheck(instance, check.severity),))).results[0]
-        entry = _of_rows(kind, result, change.n_rows) if issubclass(check, RowCheck) else _of_pool(kind, result)
+    asked = tuple(
+        ConfiguredCheck(check(max_rate=1.0) if issubclass(check, RowCheck) else check(), check.severity) for check in proposable()
+    )
+    for result in gate(change, GateConfig(asked), progress=progress).results:
+        kind = result.check.kind
+        entry = _of_rows(kind, result, change.n_rows) if isinstance(result.check, RowCheck) else _of_pool(kind, result)
         if isinstance(entry, Proposed):
             proposed.append(entry)
         else:

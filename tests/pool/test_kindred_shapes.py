@@ -405,3 +405,15 @@ def test_a_field_of_a_turn_that_is_another_thing_is_no_weight(field: str, value:
 def test_the_reason_is_that_of_the_format_that_read_the_rows_that_are_left(tmp_path: Path) -> None:
     pool = pool_of(tmp_path, {"messages": [ASKED, SAID], "images": ["a.png"]}, {"prompt": "Ebb?", "completion": "At six."})
     assert note(pool).startswith("prompt_completion: has 'prompt' and 'completion'")
+
+
+@pytest.mark.parametrize("who", ["thinking", "Thought", "reasoning"])
+def test_a_turn_whose_role_is_to_think_is_the_reasoning_of_the_next_one(tmp_path: Path, who: str) -> None:
+    thought, field = {"from": who, "value": "Spring tide."}, {"from": "gpt", "value": "5.1 metres.", "reasoning_content": "Spring tide."}
+    asked, said = {"from": "human", "value": "Tide in Brest?"}, {"from": "gpt", "value": "5.1 metres."}
+    read_as = pool_of(tmp_path, {"conversations": [asked, thought, said, asked, said]}, name="turns.jsonl")
+    assert read_as.ids == pool_of(tmp_path, {"conversations": [asked, field, asked, said]}, name="field.jsonl").ids
+    assert "not read" not in note(read_as)
+    path = tmp_path / "named.jsonl"
+    path.write_text(json.dumps({"messages": [{**ASKED, "role": who}, SAID]}) + "\n", encoding="utf-8")
+    assert [turn.role for turn in next(Pool.read(path, roles=[f"{who}=user"]).examples()).messages] == ["user", "assistant"]

@@ -100,6 +100,10 @@ ROLE_OF: Final = {
 """The spellings of a role in public pools → ours; a hyphen or a blank in one is an underscore."""
 
 
+THINKERS: Final = frozenset({"thinking", "thought", "thoughts", "think", "thinker", "reasoning", "reasoner"})
+"""Roles of a turn that is the reasoning of the next one that the model wrote."""
+
+
 class UnknownRole(RowFault):
     """A turn has a role that nobody named."""
 
@@ -205,6 +209,7 @@ def chat(value: Any, *, field: str, roles: Mapping[str, str] | None = None, spel
             continue
         if not isinstance(entry, Mapping):
             raise RowFault("not_an_object", f"{where} is {kind(entry)}")
+        entry = _of_thinker(entry, names, spelling or Turns())
         try:
             entry_turns = _turns_of(entry, where, roles, spelling or Turns())
         except UnknownRole as fault:
@@ -214,6 +219,15 @@ def chat(value: Any, *, field: str, roles: Mapping[str, str] | None = None, spel
         by_channel = by_channel or entry.get("channel") == ANALYSIS
         tools = tools or entry_turns.tools
     return Chat(_with_analysis(messages) if by_channel else messages, tools)
+
+
+def _of_thinker(turn: Fields, names: Mapping[str, str], spelling: Turns) -> Fields:
+    """A turn whose role is to think as Harmony has it: one of the model in the channel of reasoning. Any other as it is."""
+    key = spelling.role or next((key for key in ROLE_KEYS if key in turn), None)
+    who = None if key is None else turn.get(key)
+    if key is None or not isinstance(who, str) or who in names or spelled(who) not in THINKERS or spelled(who) in names:
+        return turn
+    return {**turn, key: "assistant", "channel": ANALYSIS}
 
 
 def _plain_turns(entries: list[Any], names: Mapping[str, str]) -> list[Message] | None:
@@ -244,7 +258,7 @@ def _unknown(entries: Sequence[Any], roles: Mapping[str, str] | None, spelling: 
     keys = ROLE_KEYS if spelling.role is None else (spelling.role,)
     names = roles or ROLE_OF
     values = [entry[key] for entry in entries if isinstance(entry, Mapping) for key in keys if isinstance(entry.get(key), str)]
-    return [value[:40] for value in values if value not in names and spelled(value) not in names]
+    return [value[:40] for value in values if value not in names and spelled(value) not in {*names, *THINKERS}]
 
 
 def _turns_of(turn: Fields, where: str, roles: Mapping[str, str] | None, spelling: Turns) -> Chat:

@@ -182,7 +182,7 @@ def _base(settings: Mapping[str, Any], name: str, needed_by: str, *, digested: b
         refuse_code(base)
     except ModelUnavailable as error:
         raise ModelUnavailable(
-            f"{name} is an adapter on {stated}, which is not here. {error.message}",
+            f"{name} is an adapter on {stated}, which is not here: {error.message}",
             fix=f"{error.fix} Another place is written as base_model_name_or_path in the {CONFIG} of {name}.",
         ) from error
     if not any(base.folder.glob("*.safetensors")) or adapter_in(base.folder) is not None:

@@ -9,8 +9,11 @@ import tempfile
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
+import orjson
+
 from instructsel.artifact import full
 from instructsel.errors import EmptyFile, PoolError, UsageError
+from instructsel.pool.formats._turns import are_turns
 from instructsel.pool.lines import BOM, CHUNK, Limits, RowFault
 from instructsel.pool.records import read_records
 
@@ -171,8 +174,16 @@ def layout_of(file: BinaryIO, name: str, suffix: str, limits: Limits, records: R
     if container in DELIMITERS:
         return _table(file, name, str(container), limits, records)
     if body.startswith(b"["):
-        return Layout("array")
+        return Layout("lines" if _is_turns(body.split(b"\n", 1)[0]) else "array")
     return Layout("lines", spread=_spread(body))
+
+
+def _is_turns(line: bytes) -> bool:
+    """Whether a line is a list of turns, one conversation."""
+    try:
+        return are_turns(orjson.loads(line))
+    except orjson.JSONDecodeError:
+        return False
 
 
 def head_of(file: BinaryIO) -> bytes:

@@ -356,6 +356,13 @@ def test_a_history_that_holds_no_turns_is_named_as_unread(tmp_path: Path, other:
     assert "not read: history" in note(pool)
 
 
+@pytest.mark.parametrize("nothing", [None, [], "", "[]"])
+def test_an_empty_history_is_read(tmp_path: Path, nothing: Any) -> None:
+    pool = pool_of(tmp_path, {"prompt": "Tide in Brest?", "completion": "5.1 metres.", "history": nothing})
+    assert next(pool.examples()).messages == PLAIN
+    assert "not read" not in note(pool)
+
+
 def test_a_mapping_names_a_history(tmp_path: Path) -> None:
     path = tmp_path / "pool.jsonl"
     path.write_text(
@@ -381,6 +388,8 @@ def test_a_bare_list_of_turns_is_a_row_in_lines_arrays_files_and_memory(tmp_path
     for pool in [*map(Pool.read, (lines, array, pretty, folder)), Pool.of(talks)]:
         assert pool.ids == beside.ids
         assert next(pool.examples()).messages == next(beside.examples()).messages
+    assert Pool.read(lines).write(tmp_path / "out.jsonl") == 5
+    assert set((tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()) == set(map(json.dumps, talks))
 
 
 def test_rows_of_an_array_that_have_a_role_and_more_are_no_turns(tmp_path: Path) -> None:

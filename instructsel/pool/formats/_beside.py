@@ -95,7 +95,7 @@ def names_of(parts: Iterable[str], row: Fields | None = None) -> frozenset[str]:
             if (name in WEIGHT_NAMES and "weights" in parts and not _is_read(name, listed(row[name])))
             or (name in SEVERAL and _context(row[name]) is None)
             or (name in PERHAPS_OPTIONS and not _options(row[name], name, lenient=True))
-            or (name in _SETS["history"] and _earlier(row[name]) is None)
+            or (name in _SETS["history"] and _earlier(row[name]) is None and listed(row[name]) not in ([], ""))
         }
         - _lone_letters(row, present)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import json
@@ -10,7 +11,7 @@ import re
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn, ParamSpec, TextIO, TypeVar, cast
 
@@ -37,7 +38,28 @@ COMMAND: Final = re.compile(
 
 def write(text: str = "", *, err: bool = False) -> None:
     """Lines as they are, on stdout or stderr, but for keys and for what a terminal or a CI runner would obey."""
-    typer.echo(clean(without_keys(text)), err=err)
+    try:
+        typer.echo(clean(without_keys(text)), err=err)
+    except BrokenPipeError:
+        if not err:
+            raise
+        # Nobody reads what is said beside the result: the work goes on.
+        _to_nobody(sys.stderr)
+
+
+@contextlib.contextmanager
+def read_or_not() -> Iterator[None]:
+    """A block that prints a result of which the exit code counts, too: also where whoever reads it has gone, as `head` has."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _to_nobody(sys.stdout)
+
+
+def _to_nobody(stream: TextIO) -> None:
+    """Nothing may be flushed to a broken pipe at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def write_json(record: Any) -> None:
@@ -262,8 +284,8 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
             say("interrupted; whatever was finished is kept, run the command again to go on.")
             raise typer.Exit(130) from None
         except BrokenPipeError:
-            # Whoever read our output has gone; that is no error. Nothing may be flushed to the broken pipe at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            # Whoever read our output has gone; that is no error.
+            _to_nobody(sys.stdout)
             raise typer.Exit(0) from None
         except MemoryError:
             fail(EnvironmentFault("The machine ran out of memory.", fix="Score a part with --limit, or use a larger machine."))
@@ -295,6 +317,7 @@ __all__ = [
     "fail",
     "messages",
     "note",
+    "read_or_not",
     "reported",
     "say",
     "watching",

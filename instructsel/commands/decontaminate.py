@@ -125,7 +125,7 @@ def command(
         "parts": list(rule.parts),
     }
     if not quiet and not json:
-        table = [(entry["name"], entry["items"], entry["found"], entry["rows"]) for entry in about["sets"]]
+        table = [(entry["name"], *(f"{entry[name]:,}" for name in ("items", "found", "rows"))) for entry in about["sets"]]
         for line in aligned(table, header=("evaluation set", "items", "found", "rows"), right=(1, 2, 3)):
             display(line)
     targets.write(cleaned, frame, about, json=json, quiet=quiet)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -377,3 +378,19 @@ def test_of_a_secret_what_stands_around_its_mask_is_shown(folder: Path) -> None:
     )
     done = run(written(folder, GOOD, row.encode()))
     assert "It is [masked] for now." in done.stdout and token[:12] not in done.output
+
+
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("options", [[], ["--json"], ["--to", "markdown=-"]])
+def test_a_gate_that_says_no_says_so_to_whom_reads_nothing(tmp_path: Path, options: list[str], both: bool) -> None:
+    path = tmp_path / "new.jsonl"
+    path.write_text("".join(f'{{"instruction": "Name the number {n}.", "output": ""}}\n' for n in range(2_000)), encoding="utf-8")
+    command = [sys.executable, "-m", "instructsel", "gate", str(path), "--max-findings", "2000", *options]
+    reads, writes = os.pipe()
+    os.close(reads)
+    try:
+        ended = subprocess.run(command, stdout=writes, stderr=writes if both else subprocess.PIPE, cwd=tmp_path, check=False)
+    finally:
+        os.close(writes)
+    assert ended.returncode == 1
+    assert both or b"BrokenPipe" not in ended.stderr

@@ -197,7 +197,7 @@ class Shingles:
         groups_of = _Numbering(n_buckets)
         rare = _of_equal(rarest, groups_of)
         del rarest
-        members, counts_of = _assembled(columns, rare, n_read)
+        members, counts_of = _shared(*_assembled(columns, rare, n_read), groups_of.last)
         tell(1)
         return cls(hashes, offsets, members, counts_of, groups_of.last, sketches)
 
@@ -654,6 +654,23 @@ def _sketches(hashes: Words, sizes: NDArray[np.int64]) -> Words:
     odd = np.bincount(bits, minlength=SKETCH * len(sizes)).astype(np.uint8) & np.uint8(1)
     sketches: Words = np.packbits(odd.reshape(-1, SKETCH), axis=1).view(np.uint64)
     return sketches
+
+
+def _shared(members: _Spool, counts: NDArray[np.uint8], n_buckets: int) -> tuple[_Spool, NDArray[np.uint8]]:
+    """The same without buckets that one text alone is in: a short text names its rarest shingle several times."""
+    inside = np.zeros(n_buckets + 1, dtype=np.uint8)
+    for block in members.blocks(BLOCK):
+        numbers, times = np.unique(block, return_counts=True)
+        inside[numbers] = np.minimum(inside[numbers] + times, 2)
+    shared, kept, start = _Spool(np.uint32), np.zeros(len(counts), dtype=np.uint8), 0
+    for begin in range(0, len(counts), ASSEMBLED):
+        sizes = counts[begin : begin + ASSEMBLED].astype(np.int64)
+        keys = members.get(start, int(sizes.sum()))
+        start += len(keys)
+        usable = inside[keys] > 1
+        shared.append(keys[usable])
+        kept[begin : begin + ASSEMBLED] = np.bincount(np.repeat(np.arange(len(sizes)), sizes)[usable], minlength=len(sizes))
+    return shared, kept
 
 
 def _rarest(hashes: _Spool, offsets: NDArray[np.int64], tell: Callable[[float], None]) -> _Spool:

@@ -407,3 +407,9 @@ def test_what_is_said_of_equal_numbers_does_not_depend_on_how_they_are_dealt(mon
     for block in (7, 64, 1 << 20):
         monkeypatch.setattr(duplicates, "BLOCK", block)
         assert duplicates._of_equal(spool, duplicates._frequencies).get(0, 1000).tolist() == [often[number] for number in drawn]
+
+
+def test_a_short_text_that_repeats_none_shares_no_bucket() -> None:
+    shingles = Shingles.of([*(f"a{i} b{i} c{i} d{i} e{i} f{i}" for i in range(50)), "same short text", "same short text"])
+    assert shingles.counts[:50].tolist() == [0] * 50
+    assert shingles.counts[50] == shingles.counts[51] > 0

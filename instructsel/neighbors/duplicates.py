@@ -230,6 +230,11 @@ class Shingles:
         return common / (len(self.row(a)) + len(self.row(b)) - common)
 
 
+def smallest(n: int) -> type[np.int32] | type[np.int64]:
+    """The type of the places of n things, and of −1."""
+    return np.int32 if n <= np.iinfo(np.int32).max else np.int64
+
+
 def near_duplicates(
     shingles: Shingles,
     order: Sequence[int] | NDArray[np.integer[Any]],
@@ -237,7 +242,7 @@ def near_duplicates(
     *,
     accepts: Callable[[int, int, float], bool] | None = None,
     progress: Progress | None = None,
-) -> NDArray[np.int64]:
+) -> NDArray[np.integer[Any]]:
     """Which texts repeat a better-ranked one.
 
     Goes down the ranking; a text whose Jaccard similarity to one already kept is at least the threshold is its duplicate,
@@ -253,8 +258,8 @@ def near_duplicates(
         progress: called every few hundred ranks with the ranks searched so far and len(order).
 
     Returns:
-        int64 (len(order),): for each text of the ranking −1 where it is kept, else the position of the kept text it is most
-        similar to, the better-ranked one of two.
+        (len(order),), of four bytes each where there are fewer than 2³¹ texts: for each text of the ranking −1 where it is kept, else the
+        position of the kept text it is most similar to, the better-ranked one of two.
 
     Raises:
         UsageError: a threshold outside [0.6, 1].
@@ -263,8 +268,8 @@ def near_duplicates(
         raise UsageError(
             f"The near-duplicate threshold is {threshold}; it is a Jaccard similarity from {LOWEST} to 1.", fix="0.8 is the default."
         )
-    positions = np.asarray(order, dtype=np.int64)
-    repeats = np.full(len(positions), -1, dtype=np.int64)
+    positions = order if isinstance(order, np.ndarray) else np.asarray(order, dtype=np.int64)
+    repeats = np.full(len(positions), -1, dtype=smallest(len(shingles)))
     # A text that is alone in its buckets repeats none, and none repeats it.
     linked = np.flatnonzero(shingles.counts[positions])
     if len(linked):
@@ -273,7 +278,7 @@ def near_duplicates(
             if progress is not None:
                 progress(int(linked[rank]), len(positions))
 
-        repeats[linked] = _search(_Ranking.of(shingles, positions[linked]), threshold, accepts, tell)
+        repeats[linked] = _search(_Ranking.of(shingles, positions[linked].astype(np.int64)), threshold, accepts, tell)
     if progress is not None:
         progress(len(positions), len(positions))
     return repeats

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +87,7 @@ class Space:
             report += embeddings.report
         return cls(vectors, reasons, truncated, indicator, report)
 
-    def among(self, positions: NDArray[np.int64]) -> NDArray[np.float64]:
+    def among(self, positions: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
         """Distances of these examples among themselves; all of them must have a response."""
         scored = self.indicator.finish([None] * len(positions), self.vectors[positions], 0)
         return np.array(scored.values, dtype=np.float64)
@@ -127,7 +127,7 @@ class Neighborhood:
             for entry in described
         )
 
-    def __call__(self, positions: NDArray[np.int64], i: int) -> NDArray[np.float64]:
+    def __call__(self, positions: NDArray[np.integer[Any]], i: int) -> NDArray[np.float64]:
         """For each position the distance to its i-th nearest other one among the positions.
 
         Raises:

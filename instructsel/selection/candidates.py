@@ -21,7 +21,7 @@ from instructsel.indicators import registry
 from instructsel.indicators.base import NOT_SHOWN
 from instructsel.magnitude import LARGEST
 from instructsel.models.load import no_downloads
-from instructsel.neighbors.duplicates import near_duplicates
+from instructsel.neighbors.duplicates import near_duplicates, smallest
 from instructsel.neighbors.encoder import Embeddings
 from instructsel.pool.example import Example
 from instructsel.pool.ids import Ids
@@ -41,7 +41,8 @@ from instructsel.selection.tokens import chat_tokens
 from instructsel.selection.way import Way
 from instructsel.text import counted
 
-Positions = NDArray[np.int64]
+Positions = NDArray[np.integer[Any]]
+"""Places of rows in a pool or among its eligible rows, of four bytes each where there are fewer than 2³¹."""
 """Of examples in a pool, or of rows among the eligible ones; (n,)."""
 Dropped = dict[int, tuple[str, str | None]]
 """Position in the pool → (reason, id of the example it repeats)."""
@@ -101,7 +102,7 @@ class Ranking:
         order = np.argsort(self.values, kind="stable")
         if self.unscored:
             order = order[~np.isin(order, list(self.unscored))]
-        return order.astype(np.int64)
+        return order.astype(smallest(len(self.values)))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -205,7 +206,7 @@ class Candidates:
         """For each row of an order −1, or the position in the pool of the better-ranked row it is a near-duplicate of."""
         threshold = self.settings.near_duplicate_threshold
         if threshold is None:
-            return np.full(len(order), -1, dtype=np.int64)
+            return np.full(len(order), -1, dtype=smallest(len(self.pool)))
         return near_duplicates(self.compared.shingles, self.eligible[order], threshold, progress=self.watch("near-duplicates"))
 
 
@@ -380,7 +381,7 @@ def _eligible(n: int, dropped: Dropped) -> Positions:
     """
     is_eligible = np.ones(n, dtype=bool)
     is_eligible[np.fromiter(dropped, dtype=np.int64, count=len(dropped))] = False
-    eligible = np.flatnonzero(is_eligible)
+    eligible: Positions = np.flatnonzero(is_eligible).astype(smallest(n))
     if not len(eligible):
         counts = ", ".join(f"{reason}: {count}" for reason, count in Counter(reason for reason, _ in dropped.values()).most_common())
         raise NothingToDo(f"No row of the pool is left to rank ({counts or 'it is empty'}).")

@@ -54,12 +54,12 @@ class Compared:
 
         return cls(part, Shingles.of(texts(), bucketing=watch("buckets")), digests)
 
-    def with_another_response(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> int:
+    def with_another_response(self, rows: NDArray[np.integer[Any]], others: NDArray[np.integer[Any]]) -> int:
         """How many pairs of positions in the pool have two responses that differ in more than case and spacing."""
         return int(np.count_nonzero(self.responses[rows] != self.responses[others]))
 
 
-def record(compared: Compared, repeating: NDArray[np.int64], repeated: NDArray[np.int64]) -> dict[str, Any]:
+def record(compared: Compared, repeating: NDArray[np.integer[Any]], repeated: NDArray[np.integer[Any]]) -> dict[str, Any]:
     """What a selection says of its near-duplicates.
 
     Args:

@@ -84,7 +84,7 @@ class SimilarityFilter:
             self._vectors[position] = None if absent else embeddings.vectors[row].astype(np.float64)
         self._truncated += int(embeddings.truncated.sum())
 
-    def admits(self, order: NDArray[np.int64], number: int) -> bool:
+    def admits(self, order: NDArray[np.integer[Any]], number: int) -> bool:
         """Whether a row is not too similar to any that is kept. A row without a vector is admitted.
 
         Args:

@@ -8,7 +8,6 @@ import sys
 
 import pytest
 
-from instructsel.gates import languages
 from instructsel.gates.english import ENGLISH, FOREIGN, USUAL
 from instructsel.gates.languages import IdentifiedTexts, Identifier
 
@@ -37,10 +36,9 @@ def test_texts_told_together_are_told_as_each_alone(monkeypatch: pytest.MonkeyPa
     """Without a library: what its answer would be needed for is told to be of no language that there is."""
     teller = Identifier.__new__(Identifier)
     teller._tell = lambda text: ("??", 1.0)
-    monkeypatch.setattr(languages, "MANY", 1)
     many = [*texts(4000), "", "a", "of the and to " * 90]
     together = IdentifiedTexts(teller)
-    together.read(many)
+    together.read(many, 1)
     alone = [teller.of(text) for text in many]
     told = [together._known[text] for text in many if text in together._known]
     assert len(together._english) > 300

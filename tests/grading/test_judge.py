@@ -227,8 +227,12 @@ class Server:
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
                 return
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        class Waiting(ThreadingHTTPServer):
+            # Five by default: of more that come at once the system sends some away, and others wait a second and more.
+            request_queue_size = 128
+            daemon_threads = True
+
+        self.server = Waiting(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
 

@@ -59,4 +59,4 @@ def mean(values: Sequence[float] | NDArray[np.float64]) -> float:
         return math.fsum(math.ldexp(value, -64) for value in each(values)) / len(values) * 2.0**64
 
 
-__all__ = ["LARGEST", "LARGEST_WHOLE", "RANGE", "each", "is_usable", "mean"]
+__all__ = ["LARGEST", "LARGEST_WHOLE", "PIECE", "RANGE", "each", "is_usable", "mean"]

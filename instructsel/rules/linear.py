@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from instructsel import toml
 from instructsel.artifact import atomic_write
 from instructsel.errors import ModelMismatch, ModelUnavailable, UnknownExample, UsageError
-from instructsel.magnitude import LARGEST, RANGE, each, is_usable
+from instructsel.magnitude import LARGEST, PIECE, RANGE, each, is_usable
 from instructsel.rules import _keys as keys
 from instructsel.rules.summary import FitSummary
 from instructsel.scores.missing import score_command
@@ -439,13 +439,29 @@ class LinearRule:
         mask &= prediction.valid
         if mask.sum() < 2:
             return dict.fromkeys(self.indicators)
-        parts = {symbol: contribution[mask] - contribution[mask].mean() for symbol, contribution in prediction.contributions.items()}
-        total = np.sum(list(parts.values()), axis=0)
-        variance = math.fsum(each(total * total))
-        scale = max(float(np.abs(prediction.values[mask]).max()), 1e-300)
+        parts = {symbol: _centred(contribution[mask]) for symbol, contribution in prediction.contributions.items()}
+        first, *others = parts.values()
+        total = first.copy() if others else first
+        for part in others:
+            total += part
+        variance = math.fsum(_products(total, total))
+        greatest, least = (extreme(prediction.values, where=mask, initial=0.0) for extreme in (np.max, np.min))
+        scale = max(float(greatest), -float(least), 1e-300)
         if variance <= (1e-15 * scale) ** 2 * len(total):
             return dict.fromkeys(self.indicators)
-        return {symbol: math.fsum(each(part * total)) / variance for symbol, part in parts.items()}
+        return {symbol: math.fsum(_products(part, total)) / variance for symbol, part in parts.items()}
+
+
+def _centred(values: Floats) -> Floats:
+    """Values that are nobody else's, about their mean."""
+    values -= values.mean()
+    return values
+
+
+def _products(one: Floats, other: Floats) -> Iterator[float]:
+    """Of two columns, row by row, a piece at a time."""
+    for begin in range(0, len(one), PIECE):
+        yield from each(one[begin : begin + PIECE] * other[begin : begin + PIECE])
 
 
 TEXTS: Final = ("title", "citation", "equation", "target", "note")

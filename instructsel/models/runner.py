@@ -16,6 +16,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -444,12 +445,25 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def free_memory() -> None:
-    """Give back what the GPU's allocator holds for nothing."""
+    """Give back what allocators hold for nothing: the GPU's, and glibc's, whose share grows with every model that is loaded and let go."""
     import sys
 
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
+    if (trim := _malloc_trim()) is not None:
+        trim(0)
+
+
+@cache
+def _malloc_trim() -> Callable[[int], int] | None:
+    """glibc's function that gives free pages back; None where the C library has none."""
+    import ctypes
+
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):
+        return None
 
 
 def packed(lengths: NDArray[np.int64], slots: int, most: int = 1 << 30) -> Iterator[list[int]]:

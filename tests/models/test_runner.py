@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instructsel.models.runner import Packed, Padded, Ragged, packed, run
+from instructsel.models.runner import Packed, Padded, Ragged, _malloc_trim, packed, run
 from tests import tiny
 
 
@@ -180,3 +182,25 @@ def test_tokens_come_back_in_one_buffer_in_the_order_of_the_texts(tmp_path: Path
     assert len(rows) == len(texts) and rows.ids.dtype == np.int32
     assert [rows[at].tolist() for at in range(3)] == [made.encode(text).ids for text in texts[:3]]
     assert rows[len(texts) - 1].tolist() == made.encode(texts[-1]).ids
+
+
+@pytest.mark.skipif(_malloc_trim() is None, reason="the C library gives nothing back")
+def test_memory_that_is_let_go_is_given_back() -> None:
+    """Of a process that loads one model after another the C library keeps more and more."""
+    child = """
+import os, sys
+import numpy as np
+from instructsel.models.runner import free_memory
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+# Too small to be mapped by themselves; the last one keeps the others from the end of the heap.
+arrays = [np.ones(10_000) for _ in range(2_000)]
+before = resident()
+del arrays[:-1]
+free_memory()
+sys.exit(not before - resident() > 100_000_000)
+"""
+    assert subprocess.run([sys.executable, "-c", child], check=False).returncode == 0

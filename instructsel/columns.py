@@ -48,7 +48,7 @@ class Sliced(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: slice) -> Any: ...
+    def __getitem__(self, index: int | slice) -> Any: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,6 +226,11 @@ class Columns:
             return column.values
         parts = [column.series(slice(start, start + PIECE)) for start in range(0, max(1, len(self)), PIECE)]
         return pl.concat(parts, rechunk=True).alias(name)
+
+    def texts(self, name: str, rows: list[int]) -> list[str]:
+        """A column of texts in these rows."""
+        column = self.columns[name]
+        return [column.ids[row] for row in rows] if isinstance(column, Names) else self.column(name).gather(rows).to_list()
 
     def frame(self) -> pl.DataFrame:
         """All of it."""

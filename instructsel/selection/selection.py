@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
+import numpy as np
 import polars as pl
 
 from instructsel.columns import Columns, MadeFrame, held_columns
@@ -44,10 +45,15 @@ class Selection:
     @cached_property
     def kept_ids(self) -> tuple[str, ...]:
         """The ids of the kept examples, best first."""
-        kept: list[pl.DataFrame] = []
-        for piece in self._columns.only("id", "rank", "kept").pieces():
-            kept.append(piece.filter(pl.col("kept")).select("id", "rank"))
-        return tuple(pl.concat(kept).sort("rank", maintain_order=True)["id"].to_list())
+        columns, begin = self._columns, 0
+        positions, ranks = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for piece in columns.only("rank", "kept").pieces():
+            kept = np.flatnonzero(piece["kept"].to_numpy())
+            positions.append(kept + begin)
+            ranks.append(piece["rank"].gather(kept).to_numpy().astype(np.int64))
+            begin += len(piece)
+        best_first = np.concatenate(positions)[np.argsort(np.concatenate(ranks), kind="stable")]
+        return tuple(columns.texts("id", best_first.tolist()))
 
     @property
     def _columns(self) -> Columns:

@@ -59,6 +59,8 @@ IN_MEMORY: Final = 1 << 24
 """Bytes of hashes held in memory; a pool that has more keeps them in a temporary file."""
 AT_ONCE: Final = 1 << 21
 """Texts up to which several bands are numbered at a time."""
+FOUR_BYTES: Final = 0xFFFFFFFF
+"""The highest number that four bytes hold."""
 ASSEMBLED: Final = 1 << 16
 """Texts whose buckets are put together at a time."""
 
@@ -129,13 +131,13 @@ class _Spool:
 class Shingles:
     """The shingle sets of texts, and the buckets that near-duplicates share.
 
-    Memory is 13 bytes per text, and some 30 while they are made. The shingles, 8 bytes each, the sketches and the buckets are in temporary files.
+    Memory is 5 bytes per text, and some 30 while they are made. The shingles, 8 bytes each, the sketches and the buckets are in temporary files.
     """
 
     spool: _Spool
     """64-bit shingle hashes, all texts one after the other, ascending and without repetition within each."""
-    offsets: NDArray[np.int64]
-    """(n + 1,), where each text's hashes begin."""
+    offsets: NDArray[np.uint32] | NDArray[np.int64]
+    """(n + 1,), where each text's hashes begin; of four bytes each where there are fewer than 2³² hashes."""
     members: _Spool
     """The buckets of each text that another one is in, ascending, all texts one after the other; numbered from 1."""
     counts: NDArray[np.uint8]
@@ -177,8 +179,8 @@ class Shingles:
                 progress(n_read, max(n_read, total or 0))
         _DIGESTS.clear()
         batch_sizes = [len(batch) for batch in sizes]
-        offsets = np.zeros(n_read + 1, dtype=np.int64)
-        np.cumsum(np.concatenate(sizes), out=offsets[1:])
+        offsets: NDArray[Any] = np.zeros(n_read + 1, dtype=np.uint32 if hashes.length <= FOUR_BYTES else np.int64)
+        np.cumsum(np.concatenate(sizes), dtype=offsets.dtype, out=offsets[1:])
         del sizes
 
         def tell(share: float) -> None:
@@ -678,16 +680,18 @@ def _shared(members: _Spool, counts: NDArray[np.uint8], n_buckets: int) -> tuple
     return shared, kept
 
 
-def _rarest(hashes: _Spool, offsets: NDArray[np.int64], tell: Callable[[float], None]) -> _Spool:
+def _rarest(hashes: _Spool, offsets: NDArray[Any], tell: Callable[[float], None]) -> _Spool:
     """(n, RARE): of each text the shingles that stand in fewest texts, ties by hash; repeated where it has fewer."""
     frequencies = _of_equal(hashes, _frequencies, lambda share: tell(0.8 * share))
 
     def blocks() -> Iterator[tuple[Groups, Words, NDArray[np.int64]]]:
         begin = 0
         while begin < len(offsets) - 1:
-            end = max(begin + 1, int(np.searchsorted(offsets, offsets[begin] + BLOCK // 2, side="right")) - 1)
+            # Of the type of the offsets, so that they are not copied for it.
+            most = offsets.dtype.type(min(int(offsets[begin]) + BLOCK // 2, hashes.length))
+            end = max(begin + 1, int(np.searchsorted(offsets, most, side="right")) - 1)
             stretch = int(offsets[begin]), int(offsets[end] - offsets[begin])
-            yield frequencies.get(*stretch), hashes.get(*stretch), np.diff(offsets[begin : end + 1])
+            yield frequencies.get(*stretch), hashes.get(*stretch), np.diff(offsets[begin : end + 1]).astype(np.int64)
             begin = end
 
     numbers = _Spool()

@@ -15,10 +15,14 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 import orjson
 
+from instructsel.errors import UsageError
+
 CHUNK: Final = 1 << 20
 BOM: Final = b"\xef\xbb\xbf"
 OBJECT: Final = ord("{")
 LINE_FEED: Final = ord("\n")
+LONGEST: Final = 1 << 32
+"""Bytes that no row has: a pool holds the length of each in four."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Limits:
     """How much of a stranger's file is read before it is refused."""
 
     max_line_bytes: int = 16 << 20
-    """A longer row is quarantined."""
+    """A longer row is quarantined; below 4 GiB."""
     max_depth: int = 64
     """JSON nested deeper is quarantined."""
     max_ratio: float = 250.0
@@ -53,6 +57,10 @@ class Limits:
     """A tree of messages whose paths have more turns than this many times its messages (and 1,024) is quarantined."""
     duplicate_key: str = "error"
     """`error` quarantines a row that names a key twice; `last` keeps the last value."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_line_bytes < LONGEST:
+            raise UsageError(f"Limits.max_line_bytes is {self.max_line_bytes:,}; a row has from 1 to {LONGEST - 1:,} bytes.")
 
     def most_rows(self, packed: int) -> int:
         """The rows that a compressed or columnar file of so many bytes may hold."""

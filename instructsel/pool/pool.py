@@ -67,8 +67,8 @@ class Pool:
     file_of: NDArray[np.uint16]
     row_of: NDArray[np.uint32]
     part_of: NDArray[np.uint16]
-    raw_digests: NDArray[np.uint64]
-    """(n,), a digest of the bytes of the rows each example stands in."""
+    identities: NDArray[np.uint64] | None
+    """(n,), a digest of the bytes by which the rows of each example are known; None where these are the rows' own, which `files` hold."""
     turns: NDArray[np.uint16]
     """(n,), turns of each conversation."""
     spec: PoolSpec
@@ -286,9 +286,25 @@ class Pool:
             digest.update(b"with reasoning\n")
         for start in range(0, len(self), PIECE):
             piece = slice(start, start + PIECE)
-            for name, raw in zip(self.ids[piece], self.raw_digests[piece].tolist(), strict=True):
+            for name, raw in zip(self.ids[piece], self._raw_digests(piece).tolist(), strict=True):
                 digest.update(f"{name}\t{raw:016x}\n".encode())
         return digest.hexdigest()
+
+    def _raw_digests(self, rows: slice) -> NDArray[np.uint64]:
+        """Those rows of `raw_digests`."""
+        if self.identities is not None:
+            return self.identities[rows]
+        file_of, row_of = self.file_of[rows], self.row_of[rows]
+        digests = np.zeros(len(file_of), dtype=np.uint64)
+        for number in np.unique(file_of).tolist():
+            of_file = file_of == number
+            digests[of_file] = self.files[number].digests[row_of[of_file]]
+        return digests
+
+    @property
+    def raw_digests(self) -> NDArray[np.uint64]:
+        """(n,), a digest of the bytes of the rows each example stands in."""
+        return self._raw_digests(slice(None))
 
     def has_fingerprint(self, fingerprint: str) -> bool:
         """Whether this pool has a recorded fingerprint. The last release put the names of the files into it, which is known, too."""
@@ -541,7 +557,7 @@ class Pool:
         return self._part(np.array(sorted(random.Random(seed).sample(range(len(self)), n)), dtype=np.int64))
 
     def _part(self, rows: NDArray[np.int64]) -> Pool:
-        columns = ("digests", "occurrences", "file_of", "row_of", "part_of", "raw_digests", "turns")
+        columns = ("digests", "occurrences", "file_of", "row_of", "part_of", "turns", *(() if self.identities is None else ("identities",)))
         spec = self.spec if len(rows) == len(self) else replace(self.spec, part=True)
         held = None if self.held is None else tuple(self.held[row] for row in rows.tolist())
         part = replace(self, spec=spec, held=held, **{name: getattr(self, name)[rows] for name in columns})

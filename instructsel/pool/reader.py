@@ -73,7 +73,7 @@ class PoolFile:
     format: Format
     lines: NDArray[np.uint32]
     offsets: NDArray[np.int64]
-    lengths: NDArray[np.int64]
+    lengths: NDArray[np.uint32]
     digests: NDArray[np.uint64]
     """Of each row's bytes."""
     chains: tuple[Chain, ...] = ()
@@ -384,7 +384,7 @@ class PoolReader:
         if self.progress is not None:
             self.progress.end()
         digests = _joined([native(columns.ids) for columns in self.columns]).reshape(-1, 2)
-        raw = _joined([native(columns.identities) for columns in self.columns])
+        identities = self._identities()
         row_of = _joined([np.frombuffer(columns.row_of, dtype=np.uint32) for columns in self.columns])
         part_of = _joined([np.frombuffer(columns.part_of, dtype=np.uint16) for columns in self.columns])
         turns = _joined([np.frombuffer(columns.turns, dtype=np.uint16) for columns in self.columns])
@@ -414,10 +414,21 @@ class PoolReader:
             "file_of": file_of[order],
             "row_of": row_of[order],
             "part_of": part_of[order],
-            "raw_digests": raw[order],
+            "identities": None if identities is None else identities[order],
             "turns": turns[order],
             "held": self._held(order),
         }
+
+    def _identities(self) -> NDArray[np.uint64] | None:
+        """The digest by which the rows of each example are known; None where every row is known by its own, which the files hold."""
+        if not any(columns.identities for columns in self.columns):
+            return None
+        return _joined(
+            [
+                native(columns.identities) if columns.identities else file.digests[np.frombuffer(columns.row_of, dtype=np.uint32)]
+                for file, columns in zip(self.files, self.columns, strict=True)
+            ]
+        )
 
     def _held(self, order: NDArray[np.int64]) -> tuple[Conversation, ...] | None:
         """The conversations in the order of ids; None unless those of every file are held."""
@@ -509,7 +520,7 @@ def _file(source: Source, reader: RowReader, columns: RowColumns, chains: tuple[
         reader.format,
         np.frombuffer(columns.lines, dtype=np.uint32),
         np.frombuffer(columns.offsets, dtype=np.int64),
-        np.frombuffer(columns.lengths, dtype=np.int64),
+        np.frombuffer(columns.lengths, dtype=np.uint32),
         native(columns.digests),
         chains,
         rows=reader,

@@ -83,7 +83,7 @@ def row_batches(pool: Pool, *, size: int | None = None) -> Iterator[tuple[NDArra
         for start in range(int(starts[number]), int(starts[number + 1]), BLOCK):
             positions = order[start : min(start + BLOCK, int(starts[number + 1]))]
             rows = pool.row_of[positions].astype(np.int64)
-            sizes = np.cumsum(file.lengths[rows])
+            sizes = np.cumsum(file.lengths[rows], dtype=np.int64)
             begin = 0
             while begin < len(rows):
                 before = int(sizes[begin - 1]) if begin else 0

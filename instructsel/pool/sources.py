@@ -190,15 +190,15 @@ class Source:
             raw += more
         return raw
 
-    def raw_rows(self, offsets: NDArray[np.int64], lengths: NDArray[np.int64]) -> tuple[bytes, NDArray[np.int64]]:
+    def raw_rows(self, offsets: NDArray[np.int64], lengths: NDArray[np.uint32]) -> tuple[bytes, NDArray[np.int64]]:
         """The bytes of rows that were read before, ascending, and where each begins in them; what stands between close rows comes along."""
         size = int(lengths.sum())
-        span = int(offsets[-1] + lengths[-1] - offsets[0])
+        span = int(offsets[-1]) + int(lengths[-1]) - int(offsets[0])
         if span <= 2 * size:
             return self.raw(int(offsets[0]), span), offsets - offsets[0]
         rows = [self.raw(offset, length) for offset, length in zip(offsets.tolist(), lengths.tolist(), strict=True)]
         # A file that was cut has rows of other lengths; whoever compares the digests sees it.
-        return b"".join(rows), np.cumsum(lengths) - lengths
+        return b"".join(rows), np.cumsum(lengths, dtype=np.int64) - lengths
 
     def with_bytes(self, raw: bytes, origin: tuple[int, int] = (0, 0)) -> Source:
         """The source with these bytes for its file, as another process can have it.

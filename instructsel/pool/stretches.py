@@ -130,13 +130,13 @@ class RowColumns:
     def __init__(self) -> None:
         self.lines: array[int] = array("I")
         self.offsets: array[int] = array("q")
-        self.lengths: array[int] = array("q")
+        self.lengths: array[int] = array("I")
         self.digests: bytearray = bytearray()
         """Of each row's bytes."""
         self.ids: bytearray = bytearray()
         """The digest of each example."""
         self.identities: bytearray = bytearray()
-        """For each example, the digest of the bytes by which its rows are known."""
+        """For each example, the digest of the bytes by which its rows are known; empty where these are the row's own."""
         self.row_of: array[int] = array("I")
         self.part_of: array[int] = array("H")
         self.turns: array[int] = array("H")
@@ -148,19 +148,20 @@ class RowColumns:
         self.lengths.append(row.length)
         self.digests += raw_digest(row.raw)
 
-    def keep(self, conversation: Conversation, identity: bytes, row: int, part: int, tally: Tally) -> None:
+    def keep(self, conversation: Conversation, identity: bytes | None, row: int, part: int, tally: Tally) -> None:
         """The next example.
 
         Args:
             conversation: the example.
-            identity: the digest of the bytes by which its row is known.
+            identity: the digest of the bytes by which its row is known; None where these are its own.
             row: the number of its row.
             part: its own number among the examples of the row.
             tally: counts it.
         """
         turns = conversation.messages
         self.ids += hashlib.blake2b(conversation.canonical(), digest_size=DIGEST).digest()
-        self.identities += identity
+        if identity is not None:
+            self.identities += identity
         self.row_of.append(row)
         self.part_of.append(part)
         self.turns.append(min(len(turns), MOST_TURNS))
@@ -189,8 +190,8 @@ class RowColumns:
             column = getattr(self, name)
             setattr(self, name, array(column.typecode, np.frombuffer(column, dtype=column.typecode)[keep].tobytes()))
         for name, width in (("ids", DIGEST), ("identities", 8)):
-            digests = np.frombuffer(getattr(self, name), dtype=f"V{width}")
-            setattr(self, name, bytearray(digests[keep].tobytes()))
+            if column := getattr(self, name):
+                setattr(self, name, bytearray(np.frombuffer(column, dtype=f"V{width}")[keep].tobytes()))
 
 
 @dataclass(frozen=True)
@@ -262,10 +263,9 @@ def read_rows(rows: Iterable[tuple[Row, Any]], source: Source, how: How) -> Read
         read.counts[form.name] += 1
         if marks is not None:
             marks.note(value, conversations, number, range(len(columns.row_of), len(columns.row_of) + len(conversations)))
-        identity = source.identity(row.raw)
-        digest = bytes(columns.digests[-8:]) if identity is row.raw else raw_digest(identity)
+        identity = None if source.marks is None else raw_digest(source.identity(row.raw))
         for part, conversation in enumerate(conversations):
-            columns.keep(conversation, digest, number, part, tally)
+            columns.keep(conversation, identity, number, part, tally)
         if read.conversations is not None:
             read.conversations += conversations
     return read

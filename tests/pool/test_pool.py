@@ -18,6 +18,7 @@ from instructsel.errors import PoolError, UnknownExample, UsageError
 from instructsel.pool.lines import Limits
 from instructsel.pool.pool import Pool
 from instructsel.pool.sources import zstd
+from instructsel.pool.stretches import raw_digest
 
 ROWS = [{"instruction": f"Question {n}?", "input": "" if n % 3 else "given", "output": f"Answer {n}\u2028é {'x' * n}"} for n in range(20)]
 
@@ -345,3 +346,22 @@ def test_rows_in_memory_are_refused_with_what_to_do(rows: Any) -> None:
     with pytest.raises(UsageError, match="paths of files") as caught:
         Pool.read(rows)
     assert "Pool.of(rows)" in str(caught.value.fix)
+
+
+def test_the_bytes_of_a_row_are_known_by_its_digest_whether_it_is_a_row_or_several(tmp_path: Path) -> None:
+    turns = [
+        {"message_id": "1", "parent_id": None, "role": "prompter", "text": "Is rain wet?", "lang": "en"},
+        {"message_id": "2", "parent_id": "1", "role": "assistant", "text": "Yes.", "lang": "en", "rank": 0},
+    ]
+    plain, table = save(tmp_path / "plain.jsonl", jsonl(ROWS)), save(tmp_path / "table.jsonl", jsonl(turns))
+    for paths in ((plain,), (plain, table)):
+        pool = Pool.read(*paths)
+        expected = [int.from_bytes(raw_digest(pool.raw(position))) for position in range(len(pool))]
+        assert pool.raw_digests.tolist() == expected
+        assert pool.sample(5, 0).raw_digests.tolist() == [expected[pool.position(name)] for name in pool.sample(5, 0).ids]
+
+
+@pytest.mark.parametrize("size", [0, 1 << 32])
+def test_a_row_has_fewer_than_4_gibibytes(size: int) -> None:
+    with pytest.raises(UsageError, match="from 1 to 4,294,967,295 bytes"):
+        Limits(max_line_bytes=size)

@@ -324,7 +324,7 @@ def nothing(paths: Sequence[str], reading: Reading) -> Pool:
         file_of=column("u2"),
         row_of=column("u4"),
         part_of=column("u2"),
-        raw_digests=column("u8"),
+        identities=None,
         turns=column("u2"),
         spec=PoolSpec(tuple(paths), reading, part=True),
     )

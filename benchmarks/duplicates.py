@@ -34,7 +34,9 @@ import scale
 
 from instructsel import Pool
 from instructsel.neighbors import duplicates
-from instructsel.neighbors.duplicates import BANDS, ROWS, Shingles, near_duplicates
+from instructsel.neighbors.duplicates import near_duplicates
+from instructsel.neighbors.minhash import BANDS, ROWS
+from instructsel.neighbors.shingles import Shingles
 
 THRESHOLD = 0.8
 PERMUTATIONS = BANDS * ROWS

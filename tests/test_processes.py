@@ -215,7 +215,7 @@ def test_where_no_process_can_be_started_all_is_computed_here(fault: OSError | N
 PROGRAM = """
 import os
 import instructsel.processes as processes
-from instructsel.neighbors.duplicates import Shingles
+from instructsel.neighbors.shingles import Shingles
 from instructsel.processes import in_order
 
 made = []

@@ -18,7 +18,7 @@ from instructsel.errors import TooManyBadRows, UsageError
 from instructsel.gates.contamination.matching import Evidence
 from instructsel.gates.duplicates.pairs import COSINE, EXACT, LOWEST, THRESHOLD, Pair, embedding_pairs, exact_pairs, near_pairs, without
 from instructsel.gates.duplicates.texts import BOTH, PARTS, compared_text
-from instructsel.neighbors.duplicates import Shingles
+from instructsel.neighbors.shingles import Shingles
 from instructsel.pool.writer import write_rows
 from instructsel.text import counted, masked_excerpt
 

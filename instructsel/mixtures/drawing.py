@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from instructsel.errors import NothingToDo, UsageError
 from instructsel.mixtures.opening import Opened
 from instructsel.mixtures.recipe import ALL, EXACT, NEAR, ROWS, SHARE, TIMES, TOKENS, MixtureRecipe, MixtureSource
-from instructsel.neighbors.duplicates import Shingles, near_duplicates
+from instructsel.neighbors.duplicates import near_duplicates
+from instructsel.neighbors.shingles import Shingles
 from instructsel.pool.pool import Pool
 
 Positions = NDArray[np.int64]

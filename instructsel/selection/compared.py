@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsel.neighbors.duplicates import Shingles
+from instructsel.neighbors.shingles import Shingles
 from instructsel.pool.example import Example
 from instructsel.pool.pool import Pool
 from instructsel.scores.neighborhood import Watch

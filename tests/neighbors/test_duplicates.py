@@ -15,8 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instructsel.errors import EnvironmentFault, UsageError
-from instructsel.neighbors import duplicates
-from instructsel.neighbors.duplicates import BANDS, BUCKET, Shingles, near_duplicates
+from instructsel.neighbors import bucketing, duplicates
+from instructsel.neighbors import shingles as shingles_module
+from instructsel.neighbors import spool as spool_module
+from instructsel.neighbors.duplicates import BUCKET, near_duplicates
+from instructsel.neighbors.minhash import BANDS
+from instructsel.neighbors.shingles import Shingles
+from instructsel.neighbors.spool import Spool
 from instructsel.pool.pool import Pool
 
 
@@ -142,7 +147,7 @@ def test_the_order_of_arrival_makes_no_difference(texts: list[str], source: rand
 
 
 def test_the_hashes_are_the_same_in_every_process() -> None:
-    code = "from instructsel.neighbors.duplicates import Shingles; s = Shingles.of(['one two three four five six', 'x']); print(s.hashes.tolist(), s.buckets(0, 2))"
+    code = "from instructsel.neighbors.shingles import Shingles; s = Shingles.of(['one two three four five six', 'x']); print(s.hashes.tolist(), s.buckets(0, 2))"
     answers = {
         subprocess.run(
             [sys.executable, "-c", code],
@@ -159,7 +164,7 @@ def test_the_hashes_are_the_same_in_every_process() -> None:
 def test_the_batches_in_which_texts_are_hashed_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [numbered(30, i % 30, f"x{i}") for i in range(200)] + ["", "short"]
     whole = Shingles.of(texts)
-    monkeypatch.setattr("instructsel.neighbors.duplicates.BATCH", 50)
+    monkeypatch.setattr("instructsel.neighbors.shingles.BATCH", 50)
     monkeypatch.setattr("instructsel.neighbors.word_hashes.VOCABULARY", 7)
     pieces = Shingles.of(iter(texts))
     assert (pieces.hashes == whole.hashes).all()
@@ -170,8 +175,8 @@ def test_the_batches_in_which_texts_are_hashed_make_no_difference(monkeypatch: p
 def test_shingles_kept_in_a_file_are_those_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [numbered(30 + i % 7, i % 30, f"x{i // 3}") for i in range(300)] + ["", "short", "short"]
     whole = Shingles.of(texts)
-    monkeypatch.setattr("instructsel.neighbors.duplicates.IN_MEMORY", 1000)
-    monkeypatch.setattr("instructsel.neighbors.duplicates.BLOCK", 64)
+    monkeypatch.setattr("instructsel.neighbors.spool.IN_MEMORY", 1000)
+    monkeypatch.setattr("instructsel.neighbors.bucketing.BLOCK", 64)
     spooled = Shingles.of(iter(texts))
     assert spooled.spool.file._rolled  # type: ignore[attr-defined]
     assert not whole.spool.file._rolled  # type: ignore[attr-defined]
@@ -195,7 +200,7 @@ def test_texts_share_a_bucket_exactly_where_they_share_a_key() -> None:
 
 
 def test_a_temporary_folder_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("instructsel.neighbors.duplicates.IN_MEMORY", 100)
+    monkeypatch.setattr("instructsel.neighbors.spool.IN_MEMORY", 100)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     with pytest.raises(EnvironmentFault, match="gone"):
         Shingles.of([numbered(30, i % 30, f"x{i}") for i in range(10)])
@@ -275,7 +280,7 @@ def greedy_by_index(sets: list[set[tuple[str, ...]]], threshold: float) -> tuple
 
 
 def test_progress_counts_every_text_read_and_every_rank_searched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("instructsel.neighbors.duplicates.BATCH", 300)
+    monkeypatch.setattr("instructsel.neighbors.shingles.BATCH", 300)
     monkeypatch.setattr("instructsel.neighbors.duplicates.SEARCHED", 10)
     texts = [numbered(30, 15, f"x{i // 2}") for i in range(100)]
     read: list[tuple[int, int]] = []
@@ -344,7 +349,7 @@ def test_sketches_differ_in_no_more_bits_than_the_sets_in_shingles() -> None:
 
 def test_further_processes_hash_as_this_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [numbered(30, i % 30, f"x{i}") for i in range(300)] + ["", "short", "今天天气很好"]
-    monkeypatch.setattr(duplicates, "BATCH", 400)
+    monkeypatch.setattr(shingles_module, "BATCH", 400)
     monkeypatch.setenv("INSTRUCTSEL_PROCESSES", "1")
     alone = Shingles.of(texts)
     monkeypatch.setenv("INSTRUCTSEL_PROCESSES", "3")
@@ -378,15 +383,15 @@ def test_texts_of_one_template_that_are_searched_together_lose_what_they_lose_on
 def held_bytes(*objects: Any) -> int:
     """Of the arrays that some objects have, and of numbers that are held in no file."""
     values = [value for item in objects for value in vars(item).values()]
-    spools = [value for value in values if isinstance(value, duplicates._Spool) and not vars(value.file)["_rolled"]]
+    spools = [value for value in values if isinstance(value, Spool) and not vars(value.file)["_rolled"]]
     return sum(value.nbytes for value in values if isinstance(value, np.ndarray)) + sum(
         spool.dtype.itemsize * spool.length for spool in spools
     )
 
 
 def test_a_text_that_repeats_none_takes_5_bytes_and_the_search_nothing_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duplicates, "IN_MEMORY", 1000)
-    monkeypatch.setattr(duplicates, "BLOCK", 4096)
+    monkeypatch.setattr(spool_module, "IN_MEMORY", 1000)
+    monkeypatch.setattr(bucketing, "BLOCK", 4096)
     alone = [" ".join(f"w{i}x{place}" for place in range(30)) for i in range(2000)]
     texts = [*alone, *(numbered(30, 5, f"x{i}") for i in range(20))]
     shingles = Shingles.of(texts)
@@ -402,11 +407,11 @@ def test_what_is_said_of_equal_numbers_does_not_depend_on_how_they_are_dealt(mon
     numbers = np.random.default_rng(0).integers(0, 1 << 63, 300).astype(np.uint64) * np.uint64(2)
     drawn = numbers[np.random.default_rng(1).integers(0, 300, 1000)]
     often = {number: int(count) for number, count in zip(*np.unique(drawn, return_counts=True), strict=True)}
-    spool = duplicates._Spool()
+    spool = Spool()
     spool.append(drawn)
     for block in (7, 64, 1 << 20):
-        monkeypatch.setattr(duplicates, "BLOCK", block)
-        assert duplicates._of_equal(spool, duplicates._frequencies).get(0, 1000).tolist() == [often[number] for number in drawn]
+        monkeypatch.setattr(bucketing, "BLOCK", block)
+        assert bucketing._of_equal(spool, bucketing._frequencies).get(0, 1000).tolist() == [often[number] for number in drawn]
 
 
 def test_a_short_text_that_repeats_none_shares_no_bucket() -> None:

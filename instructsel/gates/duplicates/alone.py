@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.gates.duplicates.texts import comparable
-from instructsel.neighbors.duplicates import WORDS, words_of
+from instructsel.neighbors.minhash import WORDS, words_of
 from instructsel.neighbors.word_hashes import AsciiHashes, Words, batches, hashes_of, runs
 from instructsel.pool.normal_form import ASCII, CONTROLS
 

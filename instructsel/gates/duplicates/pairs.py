@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.gates.defaults import COSINE, JACCARD
-from instructsel.neighbors.duplicates import LOWEST, Progress, Shingles, near_duplicates
+from instructsel.neighbors.duplicates import LOWEST, near_duplicates
+from instructsel.neighbors.shingles import Progress, Shingles
 from instructsel.pool.pool import Pool
 
 EXACT: Final = "exact"

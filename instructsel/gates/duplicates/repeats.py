@@ -15,7 +15,7 @@ from instructsel.gates.duplicates.pairs import Pair, exact_pairs, without
 from instructsel.gates.duplicates.prompts import OwnAsked
 from instructsel.gates.duplicates.texts import compared_text, raw_text
 from instructsel.gates.finding import Place
-from instructsel.neighbors.duplicates import Shingles
+from instructsel.neighbors.shingles import Shingles
 
 if TYPE_CHECKING:
     from instructsel.gates.change import Change

@@ -15,7 +15,8 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsel.neighbors.duplicates import LOWEST, Shingles
+from instructsel.neighbors.duplicates import LOWEST
+from instructsel.neighbors.shingles import Shingles
 
 COMMON: Final = 256
 """Rows that have a hash, from which on it leads to the first of them alone."""

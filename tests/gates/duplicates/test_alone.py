@@ -8,7 +8,7 @@ import pytest
 from instructsel.gates.duplicates.alone import may_repeat
 from instructsel.gates.duplicates.pairs import near_pairs
 from instructsel.gates.duplicates.texts import comparable
-from instructsel.neighbors.duplicates import Shingles
+from instructsel.neighbors.shingles import Shingles
 
 WORDS = [
     *[

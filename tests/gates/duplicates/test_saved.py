@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from instructsel.gates.duplicates.saved import SavedShingles
-from instructsel.neighbors.duplicates import Shingles
+from instructsel.neighbors.shingles import Shingles
 
 WORDS = [f"word{number}" for number in range(60)]
 

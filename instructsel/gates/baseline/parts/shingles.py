@@ -10,7 +10,7 @@ import numpy as np
 from instructsel.gates.baseline.base import Built, Order, Part, Request
 from instructsel.gates.duplicates.saved import SavedShingles
 from instructsel.gates.duplicates.texts import compared_texts
-from instructsel.neighbors.duplicates import Shingles
+from instructsel.neighbors.shingles import Shingles
 
 if TYPE_CHECKING:
     from instructsel.pool.pool import Pool

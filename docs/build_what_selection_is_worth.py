@@ -39,6 +39,9 @@ NAMES: Final = {
     "whole pool": "the whole pool, one epoch",
     "untouched": "no fine-tune",
 }
+COST: Final = "cost_dolly.json"
+METHODS_AT_SECOND_RATE: Final = 2
+"""As the protocol says: the two of the lowest primary outcome."""
 RESAMPLES: Final = 10_000
 Row = list[str]
 
@@ -140,9 +143,9 @@ def beats(verdict: Verdict | None) -> bool:
     return verdict is not None and outcome(verdict) == "better"
 
 
-def sign_of(verdict: Verdict) -> int:
-    """The direction of the arm's gain."""
-    return int(np.sign(-verdict.interval.estimate if verdict.scale.higher_is_better else verdict.interval.estimate))
+def gained(verdict: Verdict) -> float:
+    """What an arm gains over the baseline; positive is better."""
+    return -verdict.interval.estimate if verdict.scale.higher_is_better else verdict.interval.estimate
 
 
 def works(method: str) -> tuple[bool, str]:
@@ -158,9 +161,9 @@ def works(method: str) -> tuple[bool, str]:
         matched = f"length-matched to {method}"
         if matched not in first.grades.arms or not beats(first.against(matched, [method])[method]):
             return False, f"not better than length-matched on {POOLS[pool]}"
-        signs.append(sign_of(first.against(RANDOM, [method])[method]))
+        signs.append(np.sign(gained(first.against(RANDOM, [method])[method])))
         if second.exists and method in second.grades.arms:
-            signs.append(sign_of(second.against(RANDOM, [method])[method]))
+            signs.append(np.sign(gained(second.against(RANDOM, [method])[method])))
         else:
             return False, f"not run at a second learning rate on {POOLS[pool]}"
         tasks.append(any(beats(first.against(RANDOM, [method], task)[method]) for task in TASKS))
@@ -317,16 +320,55 @@ def stage_3() -> list[str]:
     return ["## Fifths of a pool, by indicator", "", "Bits per byte of one model a fifth, the lowest values first.", "", *table(header, rows)]  # fmt: skip
 
 
-def complete() -> bool:
-    """Whether the stages that the recommendation follows from are there."""
-    return all(Stage(name).exists for pool in POOLS for name in (f"stage_1_{pool}", f"stage_2_{pool}"))
+def is_finished(pool: str) -> bool:
+    """Whether a pool has every model of the two stages that the recommendation follows from."""
+    first, second, settings = Stage(f"stage_1_{pool}"), Stage(f"stage_2_{pool}"), protocol()
+    if not first.exists or missing_of(first) or not second.exists:
+        return False
+    seeds, methods = settings["stage_1"]["seeds"], [arm for arm in second.methods() if arm != LONGEST]
+    counts = [second.runs(arm) >= seeds for arm in (LONGEST, *methods)]
+    return len(methods) >= METHODS_AT_SECOND_RATE and all(counts) and second.runs(RANDOM) >= settings["stage_2"]["random_subsets"]
+
+
+def costs() -> dict[str, float]:
+    """Way to select → the work of its models on the candidates of a pool, in trainings at equal tokens."""
+    counted: dict[str, float] = json.loads((RESULTS / COST).read_text(encoding="utf-8"))["trainings"] if (RESULTS / COST).exists() else {}
+    return counted
+
+
+def at_a_glance(missed: dict[str, str]) -> list[str]:
+    """Every way on every pool whose verdicts are there: gain, verdict, cost, and what it misses first."""
+    pools = [pool for pool in POOLS if Stage(f"stage_1_{pool}").exists and not missing_of(Stage(f"stage_1_{pool}"))]
+    compared = {pool: Stage(f"stage_1_{pool}").against(RANDOM, Stage(f"stage_1_{pool}").methods()) for pool in pools}
+    order = (
+        sorted(missed, key=lambda method: statistics.fmean(gained(compared[pool][method]) for pool in pools), reverse=True)
+        if pools
+        else missed
+    )
+    cost = costs()
+    rows = [
+        [
+            named(method),
+            *(f"{gain(compared[pool][method])} {outcome(compared[pool][method])}" for pool in pools),
+            f"{cost[method]:.1f}" if method in cost else "",
+            f"no: {missed[method].partition(':')[0]}" if missed[method] else "yes" if all(is_finished(pool) for pool in POOLS) else "open",
+        ]
+        for method in order
+    ]
+    return [
+        *table(["chosen by", *(f"gain over random on {POOLS[pool]}, bits per byte" for pool in pools), "cost", "works"], rows),
+        f"Cost: what models read to score {protocol()['pools']['candidates']:,} candidates, in trainings at equal tokens, each token of which goes forward and back once (`{COST}`); random costs none. "
+        "A way works only if it misses nothing that was decided beforehand; the column says what it misses first.",
+        "",
+    ]
 
 
 def recommendation() -> list[str]:
     """What follows from the results, and from nothing else."""
     methods = [*protocol()["stage_1"]["methods"], LONGEST]
-    if not complete():
-        failed = {method: why for method in methods if (why := has_failed(method))}
+    if not all(is_finished(pool) for pool in POOLS):
+        missed = {method: has_failed(method) for method in methods}
+        failed = [method for method, why in missed.items() if why]
         lines = [
             "The stages that a recommendation would follow from are not complete: until they are, we recommend random selection, beside which every claim has to be proven.",
             "",
@@ -335,16 +377,15 @@ def recommendation() -> list[str]:
             lines += [
                 f"{len(failed)} of {len(methods)} ways cannot pass any more in this study, whatever the stages to come show: as decided beforehand, a way works only if it is better than random on both pools.",
                 "",
-                *table(["chosen by", "what it misses"], [[named(method), why] for method, why in failed.items()]),
             ]
-        return lines
+        return [*lines, *at_a_glance(missed)]
     judged = {method: works(method) for method in methods}
     good = [method for method, (is_working, _) in judged.items() if is_working]
     return [
         f"**{'Nothing works at this size, as we defined it beforehand.' if not good else 'What works at this size: ' + ', '.join(named(method) for method in good) + '.'}** "
         f"To work means: {protocol()['works']['means'].strip()}",
         "",
-        *table(["chosen by", "works", "what it misses first"], [[named(method), "yes" if is_working else "no", why] for method, (is_working, why) in judged.items()]),
+        *at_a_glance({method: why for method, (_, why) in judged.items()}),
         f"- Without a target: {'random' if not [method for method in good if method != 'rds+'] else ', '.join(named(method) for method in good if method != 'rds+')}.",
         f"- With a target set: {'RDS+' if 'rds+' in good else 'random; RDS+ did not pass either'}.",
         "- With a small budget: what is said above is of about 300 rows, a small budget; nothing is said of larger ones.",

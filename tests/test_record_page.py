@@ -70,7 +70,7 @@ def test_a_method_works_where_it_is_better_everywhere_and_no_other_does(tmp_path
 def test_another_sign_at_the_second_learning_rate_is_no_effect(tmp_path: Path, page: ModuleType) -> None:
     for number, pool in enumerate(page.POOLS):
         stage(tmp_path, f"stage_1_{pool}", effects(rds_=0.02))
-        stage(tmp_path, f"stage_2_{pool}", {"rds+": (0.02, -0.02)[number], "longest": 0.0})
+        stage(tmp_path, f"stage_2_{pool}", {"rds+": (0.02, -0.02)[number], "longest": 0.0, "ifd": 0.0})
     assert page.works("rds+") == (False, "another sign on another pool or at another learning rate")
     assert "**Nothing works at this size, as we defined it beforehand.**" in page.page()
 
@@ -79,14 +79,17 @@ def test_no_recommendation_is_given_before_the_stages_it_follows_from_are_there(
     stage(tmp_path, "stage_1_dolly", effects(rds_=0.02))
     text = page.page()
     assert "are not complete" in text and "works at this size" not in text and "No run yet." in text
+    glance = [line.split("|") for line in text.splitlines() if line.startswith(("| RDS+", "| IFD"))][:2]
+    assert [(row[1].split()[0], row[-2].strip()) for row in glance] == [("RDS+", "open"), ("IFD,", "no: not better than random on Dolly")]
     assert "6 of 7 ways cannot pass any more in this study" in text
     assert page.has_failed("rds+") == "" and page.has_failed("ifd") == "not better than random on Dolly: no detectable difference"
 
 
 def test_no_verdict_is_given_before_every_way_has_all_its_runs(tmp_path: Path, page: ModuleType) -> None:
     stage(tmp_path, "stage_1_dolly", {"rds+": 0.02})
-    (row,) = [line for line in page.page().splitlines() if line.startswith("| RDS+")]
+    glance, row = [line for line in page.page().splitlines() if line.startswith("| RDS+")]
     assert "Not complete yet, so without verdicts: 6 of 7 ways lack runs." in page.page() and row.count("|") == 5
+    assert glance.split("|")[-2].strip() == "open"
     generator = np.random.default_rng(0)
     runs = [run for k in range(4) for run in graded("random", k, 0, 0.0, generator)]
     for arm in (*METHODS, "longest"):
@@ -94,6 +97,17 @@ def test_no_verdict_is_given_before_every_way_has_all_its_runs(tmp_path: Path, p
     Verification.of(runs).write(tmp_path / "stage_1_alpaca.parquet")
     assert page.missing_of(page.Stage("stage_1_alpaca")) == {"plausibility"}
     assert "without verdicts: 1 of 7 ways lack runs." in page.page() and page.has_failed("ifd") == ""
+
+
+def test_a_second_learning_rate_counts_when_all_its_models_are_there(tmp_path: Path, page: ModuleType) -> None:
+    for pool in page.POOLS:
+        stage(tmp_path, f"stage_1_{pool}", effects(rds_=0.02))
+        stage(tmp_path, f"stage_2_{pool}", {"rds+": 0.02, "longest": 0.0, "ifd": 0.0})
+    assert all(page.is_finished(pool) for pool in page.POOLS)
+    stage(tmp_path, "stage_2_dolly", {"rds+": 0.02, "longest": 0.0})
+    assert not page.is_finished("dolly") and "are not complete" in page.page()
+    stage(tmp_path, "stage_2_dolly", {"rds+": 0.02, "longest": 0.0, "ifd": 0.0}, subsets=1)
+    assert not page.is_finished("dolly")
 
 
 def test_halves_are_told_apart_by_the_indicator_that_made_them_better(tmp_path: Path, page: ModuleType) -> None:
@@ -113,6 +127,25 @@ def test_halves_are_told_apart_by_the_indicator_that_made_them_better(tmp_path: 
 
 def test_the_page_is_made_of_the_results() -> None:
     assert PAGE.PAGE.read_text(encoding="utf-8") == PAGE.page(), "run: python docs/build_what_selection_is_worth.py"
+
+
+def test_what_a_way_costs_is_what_its_models_read() -> None:
+    counted = json.loads((PAGE.RESULTS / PAGE.COST).read_text())
+    weights, read = counted["weights"], counted["tokens"]
+    training = counted["passes_of_a_training"] * PAGE.protocol()["pools"]["tokens"] * weights["language model"]
+    small = {symbol: read[symbol] * weights["MiniLM"] for symbol in ("knn_6", "plausibility")}
+    large = {symbol: read[symbol] * weights["language model"] for symbol in ("ifd", "rds+")}
+    expected = {
+        "deita": small["knn_6"],
+        "longest": 0,
+        "plausibility": small["plausibility"],
+        "our-rule": sum(small.values()) + large["ifd"],
+    }
+    expected |= {"eq4-without-reward": small["knn_6"], **large}
+    assert counted["trainings"] == {method: pytest.approx(work / training, abs=6e-4) for method, work in expected.items()}
+    assert counted["rows"] == PAGE.protocol()["pools"]["candidates"]
+    # IFD reads each response twice, once of them alone: more than RDS+, which reads each row once, and less than twice as much.
+    assert read["rds+"] < read["ifd"] < 2 * read["rds+"]
 
 
 def test_a_published_null_result_is_one_on_this_model_too() -> None:

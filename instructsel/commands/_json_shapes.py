@@ -216,6 +216,7 @@ class FittedPrinted(TypedDict):
 class DemoPrinted(TypedDict):
     """The outcome of the demo."""
 
+    way: str
     rule: str
     summary: SummaryRecord
     defects: Any

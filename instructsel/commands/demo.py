@@ -1,6 +1,7 @@
 """instructsel demo: the main job on a small pool with planted defects, and an honest count of what it finds.
 
-The main job needs no language model. IFD is shown beside it, on a sample that the embedded language model scores in a minute or two;
+What is left after the checks is chosen at random, as our own study recommends; what a published rule would take instead stands beside
+it. The main job needs no language model. IFD is shown beside it, on a sample that the embedded language model scores in a minute or two;
 where that model cannot be fetched, the demo says so and ends well.
 """
 
@@ -31,6 +32,8 @@ from instructsel.pool.pool import Pool
 from instructsel.pool.reading_options import DEFAULTS, ReadingOptions
 from instructsel.rules import catalog
 from instructsel.scores.run import score
+from instructsel.selection.baselines.base import RANDOM
+from instructsel.selection.baselines.longest import Longest
 from instructsel.selection.baselines.registry import baselines
 from instructsel.selection.candidates import EXACT
 from instructsel.selection.choose import NEAR, select
@@ -38,9 +41,11 @@ from instructsel.selection.files import neighborhood
 from instructsel.selection.minima import BELOW, Minimum
 from instructsel.selection.selection import Selection
 from instructsel.selection.selection_set import SelectionSet
+from instructsel.selection.way import Way
 from instructsel.text import aligned, counted
 
 RULE: Final = "eq4-without-reward"
+"""Shown beside the selection."""
 INDICATORS: Final = ("len", "mtld", "knn_6", "plausibility")
 MINIMA: Final = {"plausibility": Minimum(lowest=0.1)}
 IFD_ROWS: Final = 128
@@ -52,7 +57,7 @@ MINIMUM: Final = (BELOW,)
 CHECKS: Final[dict[str, tuple[str, ...]]] = {
     "exact_duplicate": (EXACT, NEAR),
     "near_duplicate": (EXACT, NEAR),
-    "empty": ("unscored:len:empty_response",),
+    "empty": ("unscored:len:empty_response", "unscored:plausibility:empty_response"),
     "mismatched": MINIMUM,
     "gibberish": MINIMUM,
     "truncated": MINIMUM,
@@ -83,7 +88,7 @@ def command(
     quiet: options.Quiet = False,
     show_traceback: options.Traceback = False,
 ) -> None:
-    """Score, rank and select a pool of 341 rows, then compare with the key of its planted defects."""
+    """Score, check and select a pool of 341 rows, then compare with the key of its planted defects."""
     if (pool is None) != (key is None):
         raise UsageError("--pool and --key go together.", fix="Give both, or neither.")
     if pool is None and reading != DEFAULTS:
@@ -96,11 +101,11 @@ def command(
         raise EnvironmentFault(f"Cannot make {output}: {error.strerror or error}.", fix="Choose another folder with -o.") from error
     shipped = files("instructsel") / "examples"
     with as_file(shipped / "pool.jsonl") as pool_file, as_file(shipped / "pool.key.json") as key_file:
-        examples, chosen = _main_job(pool or pool_file, output, fraction, reading, quiet=quiet)
+        examples, chosen, ruled = _main_job(pool or pool_file, output, fraction, reading, quiet=quiet)
         difficulty = Difficulty.of(examples, output, quiet=quiet) if ifd else Difficulty()
-        kinds = compare(examples, chosen, key or key_file, difficulty.values)
+        kinds = compare(examples, chosen, ruled, key or key_file, difficulty.values)
     if json:
-        write_json({"rule": RULE, "summary": chosen.summary, "defects": kinds, "ifd": difficulty.as_dict()})
+        write_json({"way": RANDOM, "rule": RULE, "summary": chosen.summary, "defects": kinds, "ifd": difficulty.as_dict()})
         return
     for line in [*_lines(kinds, chosen), *difficulty.lines(kinds)]:
         display(line)
@@ -109,8 +114,8 @@ def command(
 command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"
 
 
-def _main_job(path: Path, output: Path, fraction: float, reading: ReadingOptions, *, quiet: bool) -> tuple[Pool, Selection]:
-    """What a user does: score, rank, select. Knows nothing of defects."""
+def _main_job(path: Path, output: Path, fraction: float, reading: ReadingOptions, *, quiet: bool) -> tuple[Pool, Selection, Selection]:
+    """What a user does: score, check, select; and what the rule would take instead. Knows nothing of defects."""
     examples = reading.settled().read([str(path)], message=messages(quiet=quiet))
     seconds: dict[str, float] = {}
     cache = Cache.open(output / "cache")
@@ -119,20 +124,16 @@ def _main_job(path: Path, output: Path, fraction: float, reading: ReadingOptions
     table.write(scores, run={"pools": [str(resolved(path))], "reading": reading.settled().as_dict(), "seconds": seconds})
     for line in [*summary(table, seconds), *notices(table, table.symbols), ""]:
         say(line, quiet=quiet)
-    chosen = select(
-        examples,
-        table,
-        catalog.load(RULE),
-        budget=fraction,
-        minima=MINIMA,
-        max_null_fraction=NULLS,
-        neighbors=neighborhood(examples, table, cache, watch=watching(quiet=quiet)),
+    near = neighborhood(examples, table, cache, watch=watching(quiet=quiet))
+    chosen, ruled = (
+        select(examples, table, ranker, budget=fraction, minima=MINIMA, max_null_fraction=NULLS, neighbors=near)
+        for ranker in (Way(RANDOM), catalog.load(RULE))
     )
-    beside = baselines(chosen, ["random"], seeds=[0])
+    beside = baselines(chosen, [Longest.name])
     written = SelectionSet.create(output / "selected.jsonl", chosen, beside, scores=scores)
     for line in [*report(chosen, beside, written), ""]:
         say(line, quiet=quiet)
-    return examples, chosen
+    return examples, chosen, ruled
 
 
 @dataclass(frozen=True)
@@ -189,19 +190,22 @@ class Difficulty:
         return lines
 
 
-def compare(pool: Pool, selection: Selection, key: Path, difficulty: Mapping[int, float] | None = None) -> dict[str, dict[str, Any]]:
+def compare(
+    pool: Pool, selection: Selection, ruled: Selection, key: Path, difficulty: Mapping[int, float] | None = None
+) -> dict[str, dict[str, Any]]:
     """What became of the planted defects and of the clean rows: the one place that reads the key.
 
     Args:
         pool: one file, each line one example.
         selection: of that pool.
+        ruled: what the rule selects of it.
         key: {"rows": [{"line", "kind", "of"}]}, lines from 1.
         difficulty: line → IFD, of a sample.
 
     Returns:
         Per kind, and for "clean": planted, found (by the checks for this kind; a pair of duplicates counts as found when
         either of the two is dropped as one), recall, false_alarms (clean rows the same checks dropped), out_by_rank,
-        selected; recall and false_alarms are null where no check looks for the kind. ifd_rows, ifd_median and ifd_above_1 are of
+        selected, selected_by_rule; recall and false_alarms are null where no check looks for the kind. ifd_rows, ifd_median and ifd_above_1 are of
         the rows of the kind that have an IFD.
 
     Raises:
@@ -214,10 +218,13 @@ def compare(pool: Pool, selection: Selection, key: Path, difficulty: Mapping[int
         raise PoolError(
             f"{key.name} is not a readable key ({type(error).__name__}).", fix="Plant the defects anew with examples/plant.py"
         ) from error
-    fate = {
-        pool.locate(position)[1][0]: (is_kept, reason)
-        for position, (is_kept, reason) in enumerate(zip(*(selection.frame[name].to_list() for name in ("kept", "reason")), strict=True))
-    }
+    fate, by_rule = (
+        {
+            pool.locate(position)[1][0]: (is_kept, reason)
+            for position, (is_kept, reason) in enumerate(zip(*(every.frame[name].to_list() for name in ("kept", "reason")), strict=True))
+        }
+        for every in (selection, ruled)
+    )
     if missing := sorted(set(planted) - set(fate)):
         raise PoolError(
             f"{key.name} names line {missing[0]}, which the pool does not have.", fix="Plant the defects anew with examples/plant.py"
@@ -246,6 +253,7 @@ def compare(pool: Pool, selection: Selection, key: Path, difficulty: Mapping[int
             "dropped": states["dropped"],
             "out_by_rank": states["out_by_rank"],
             "selected": states["selected"],
+            "selected_by_rule": sum(by_rule[line][0] for line in lines),
             "ifd_rows": len(ratios),
             "ifd_median": median(ratios) if ratios else None,
             "ifd_above_1": sum(value > 1 for value in ratios),
@@ -260,31 +268,18 @@ def _dropped(fate: tuple[bool, str | None], reasons: tuple[str, ...]) -> bool:
 def _lines(kinds: dict[str, dict[str, Any]], chosen: Selection) -> list[str]:
     rows = []
     for kind, counts in kinds.items():
-        recall = (
-            f"{counts['found']} of {counts['planted']} ({counts['recall']:.0%})"
-            if counts["recall"] is not None
-            else "no check"
-            if kind != "clean"
-            else ""
-        )
+        found = "" if kind == "clean" else "no check" if counts["recall"] is None else f"{counts['found']} of {counts['planted']}"
         alarms = "" if counts["false_alarms"] is None else str(counts["false_alarms"])
-        share = counts["selected"] / counts["planted"] if counts["planted"] else 0.0
-        rows.append([kind, counts["planted"], recall, alarms, counts["out_by_rank"], f"{counts['selected']} ({share:.0%})"])
-    base = kinds["clean"]["selected"] / max(kinds["clean"]["planted"], 1)
-    worse = [
-        kind
-        for kind, counts in kinds.items()
-        if kind != "clean" and counts["recall"] is None and counts["planted"] and counts["selected"] / counts["planted"] >= base
-    ]
+        taken = [
+            f"{counts[name]} ({counts[name] / counts['planted']:.0%})" if counts["planted"] else "0"
+            for name in ("selected", "selected_by_rule")
+        ]
+        rows.append([kind, counts["planted"], found, alarms, counts["out_by_rank"], *taken])
     lines = [
         "Planted defects, compared with the key:",
-        *aligned(rows, header=["kind", "rows", "found (recall)", "false alarms", "ranked out", "selected"], right=(1, 3, 4)),
-        "False alarms: clean rows that the checks for this kind dropped. Ranked out: left out only because other rows rank higher.",
+        *aligned(rows, header=["kind", "rows", "found", "false alarms", "not drawn", "selected", "by Eq. 4"], right=(1, 3, 4, 5, 6)),
+        "Found: left out by a check meant for the kind. False alarms: clean rows that the same checks left out. Not drawn: passed every check, but were not among those selected.",
     ]
-    if worse:
-        lines.append(
-            f"{RULE} selects {', '.join(worse)} rows at least as often as clean ones ({base:.0%}): it favors rows that lie far from others, and does not measure quality."
-        )
     missed = [
         f"{counts['planted'] - counts['found']} of {counts['planted']} {kind}"
         for kind, counts in kinds.items()
@@ -297,5 +292,8 @@ def _lines(kinds: dict[str, dict[str, Any]], chosen: Selection) -> list[str]:
         + (f"; it missed {', '.join(missed)} rows" if missed else "")
         + (f". Another {counted(unread, 'row')} were left out because the model does not read their language." if unread else ".")
     )
-    lines.append(f"{counted(len(chosen), 'row')} selected by {chosen.manifest['form']}, which is not Eq. 4: no reward model was used.")
+    lines.append(
+        f"{counted(len(chosen), 'row')} selected at random from those that passed. By Eq. 4: what {RULE} takes of them instead; it favors rows that lie far from others. "
+        "None of the seven ways to select in our study held up beside random: docs/why/what_selection_is_worth.md."
+    )
     return lines

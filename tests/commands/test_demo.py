@@ -68,6 +68,7 @@ def check(found: dict[str, Any]) -> None:
     assert found["summary"]["minima"]["plausibility"]["asked"] == "10%"
     for counts in defects.values():
         assert counts["dropped"] + counts["out_by_rank"] + counts["selected"] == counts["planted"]
+        assert 0 <= counts["selected_by_rule"] <= counts["planted"] - counts["dropped"]
     assert found["summary"]["read"] == sum(counts["planted"] for counts in defects.values()) + _originals(defects)
 
 
@@ -88,6 +89,18 @@ def test_the_shipped_pool_is_what_its_seed_gives(planter: ModuleType) -> None:
 
 def test_the_demo_finds_what_its_checks_look_for(shipped: tuple[Path, dict[str, Any]]) -> None:
     check(shipped[1])
+
+
+def test_the_demo_selects_as_our_study_recommends(shipped: tuple[Path, dict[str, Any]]) -> None:
+    # No way to select passed; where one does, the page and the demo say so together.
+    page = (ROOT / "docs/why/what_selection_is_worth.md").read_text(encoding="utf-8")
+    assert "7 of 7 ways cannot pass" in page or "Nothing works at this size" in page
+    folder, found = shipped
+    assert found["way"] == "random" and found["rule"] == "eq4-without-reward"
+    assert json.loads((folder / "selected.selection.parquet.json").read_text(encoding="utf-8"))["name"] == "random-seed0"
+    # Two rankings of the same rows.
+    taken = [(counts["selected"], counts["selected_by_rule"]) for counts in found["defects"].values()]
+    assert any(by_chance != by_rule for by_chance, by_rule in taken) and min(map(sum, zip(*taken, strict=True))) > 100
 
 
 @pytest.mark.parametrize("seed", [7])

@@ -138,6 +138,11 @@ def outcome(verdict: Verdict) -> str:
     return {"better": "worse", "worse": "better"}.get(verdict.outcome, verdict.outcome)
 
 
+def told(verdict: Verdict) -> str:
+    """The outcome in words, with what shows it where the interval does not."""
+    return outcome(verdict) + (f" (Holm's p {verdict.p_adjusted:.2g})" if verdict.by_holm_alone else "")
+
+
 def beats(verdict: Verdict | None) -> bool:
     """Whether the arm is better than the baseline it was compared with."""
     return verdict is not None and outcome(verdict) == "better"
@@ -198,6 +203,20 @@ def tokens_of(stage: Stage, arm: str) -> str:
     return f"{statistics.fmean(run['trained_rows'] for run in runs):,.0f} / {statistics.fmean(run['tokens'] for run in runs):,.0f}"
 
 
+def same_models(stage: Stage) -> list[str]:
+    """The ways whose models are the same, seed for seed, since they took the same rows."""
+    losses = stage.losses()
+    by_models: dict[tuple[float, ...], list[str]] = {}
+    for arm in stage.methods():
+        by_models.setdefault(tuple(value for (name, *_), value in sorted(losses.items()) if name == arm), []).append(named(arm))
+    return [
+        line
+        for arms in by_models.values()
+        if len(arms) > 1
+        for line in (f"One and the same rows, so the same models: {', '.join(arms)}.", "")
+    ]
+
+
 def of_pool(pool: str) -> list[str]:
     """Stage 1 on a pool, with stage 2 beside it."""
     stage, second = Stage(f"stage_1_{pool}"), Stage(f"stage_2_{pool}")
@@ -215,8 +234,9 @@ def of_pool(pool: str) -> list[str]:
         verdict = compared[arm]
         at_second = gain(second.against(RANDOM, [arm])[arm]) if second.exists and arm in second.grades.arms else ""
         scores = [gain(stage.against(RANDOM, [arm], task)[arm], 2) for task in TASKS if task in stage.grades.graders]
-        rows.append([named(arm), tokens_of(stage, arm), f"{stage.mean(arm):.4f}", gain(verdict), outcome(verdict), at_second, *scores])
+        rows.append([named(arm), tokens_of(stage, arm), f"{stage.mean(arm):.4f}", gain(verdict), told(verdict), at_second, *scores])
     pooled = stage.against(RANDOM, stage.methods(), pool_seeds=True)
+    by_holm = [verdict for verdict in (*compared.values(), *pooled.values()) if verdict.by_holm_alone]
     rest = [arm for arm in stage.grades.arms if arm not in compared and arm != RANDOM]
     beside = [[named(arm), tokens_of(stage, arm), f"{stage.mean(arm):.4f}", gain(stage.against(RANDOM, [arm])[arm])] for arm in rest]
     return [
@@ -232,7 +252,9 @@ def of_pool(pool: str) -> list[str]:
         "Secondary, not decided beforehand: the same with the variance of seeds pooled over all ways, as if all varied alike, so that two seeds a way are not one degree of freedom. "
         f"So read, {reached(pooled.values())} bits per byte could have been detected.",
         "",
-        *table(["chosen by", "gain over random", "outcome"], [[named(arm), gain(pooled[arm]), outcome(pooled[arm])] for arm in sorted(pooled, key=stage.mean)]),
+        *table(["chosen by", "gain over random", "outcome"], [[named(arm), gain(pooled[arm]), told(pooled[arm])] for arm in sorted(pooled, key=stage.mean)]),
+        *([f"Intervals are as wide as all {by_holm[0].comparisons} comparisons need to hold together (Bonferroni). Where one holds 0 and the outcome is still better or worse, that is by Holm's correction, whose p value stands beside it.", ""] if by_holm else []),
+        *same_models(stage),
         "Not at equal tokens, for orientation; intervals are not corrected for each other:",
         "",
         *table(["arm", "rows / tokens", "bits per byte", "gain over random"], beside),
@@ -349,7 +371,7 @@ def at_a_glance(missed: dict[str, str]) -> list[str]:
     rows = [
         [
             named(method),
-            *(f"{gain(compared[pool][method])} {outcome(compared[pool][method])}" for pool in pools),
+            *(f"{gain(compared[pool][method])} {told(compared[pool][method])}" for pool in pools),
             f"{cost[method]:.1f}" if method in cost else "",
             f"no: {missed[method].partition(':')[0]}" if missed[method] else "yes" if all(is_finished(pool) for pool in POOLS) else "open",
         ]

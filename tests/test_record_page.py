@@ -99,6 +99,25 @@ def test_no_verdict_is_given_before_every_way_has_all_its_runs(tmp_path: Path, p
     assert "without verdicts: 1 of 7 ways lack runs." in page.page() and page.has_failed("ifd") == ""
 
 
+def test_ways_that_took_the_same_rows_are_named(tmp_path: Path, page: ModuleType) -> None:
+    stage(tmp_path, "stage_1_dolly", effects(rds_=0.02))
+    assert page.same_models(page.Stage("stage_1_dolly")) == []
+    runs = [run for arm in ("deita", "longest") for run in graded(arm, 0, 0, 0.0, np.random.default_rng(3))]
+    runs += list(graded("ifd", 0, 0, 0.0, np.random.default_rng(4)))
+    Verification.of(runs).write(tmp_path / "stage_1_alpaca.parquet")
+    (line, _) = page.same_models(page.Stage("stage_1_alpaca"))
+    assert line == "One and the same rows, so the same models: DEITA's filter over the longest, longest responses."
+
+
+def test_an_outcome_that_its_interval_does_not_show_says_by_what_it_is_one() -> None:
+    verdicts = PAGE.Stage("stage_1_dolly").against("random", list(METHODS), pool_seeds=True)
+    shown = {method: PAGE.told(verdict) for method, verdict in verdicts.items()}
+    for method, verdict in verdicts.items():
+        holds_0 = verdict.interval.low <= 0 <= verdict.interval.high
+        assert ("Holm" in shown[method]) == (holds_0 and verdict.outcome in ("better", "worse"))
+    assert any(verdict.outcome == "better" for verdict in verdicts.values()), "random is better than some"
+
+
 def test_a_second_learning_rate_counts_when_all_its_models_are_there(tmp_path: Path, page: ModuleType) -> None:
     for pool in page.POOLS:
         stage(tmp_path, f"stage_1_{pool}", effects(rds_=0.02))

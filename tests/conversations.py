@@ -124,6 +124,7 @@ HOLDING: dict[str, dict[str, Any]] = {
     "call_ids": {"messages": [ASKED, {**CALLED, "tool_calls": [{"id": "c1", **CALLED["tool_calls"][0]}]}]},
     "results": {"messages": [ASKED, CALLED, RESULT, SAID], "tools": TOOLS},
     "result_names": {"messages": [ASKED, CALLED, {**RESULT, "name": "get_tide"}, SAID]},
+    "structured_results": {"messages": [ASKED, CALLED, {**RESULT, "content": {"m": 5.1}}, SAID]},
     "results_out_of_order": {"messages": [ASKED, CALLED_TWICE, {**RESULT, "tool_call_id": "c2"}, {**RESULT, "tool_call_id": "c1"}, SAID]},
     "unpaired_results": {"messages": [ASKED, CALLED_TWICE, {**RESULT, "tool_call_id": "c2"}, SAID]},
     "reasoning": {"messages": [ASKED, {**SAID, "reasoning_content": "In metres."}]},

@@ -110,7 +110,9 @@ class Maker:
         if kind < 3:
             turn = self.answer()
         elif kind == 3:
-            turn = {"role": "tool", "content": self.text(), "tool_call_id": f"call_{self.rng.randrange(100)}"}
+            is_structure = not self.canonical and self.rng.random() < 0.3
+            content = self.object() if is_structure else self.text()
+            turn = {"role": "tool", "content": content, "tool_call_id": f"call_{self.rng.randrange(100)}"}
         else:
             turn = {"role": "user", "content": self.text()}
         if self.rng.random() < 0.15:
@@ -155,7 +157,7 @@ class Maker:
 
 
 def reordered(value: Any, rng: random.Random, *, within: bool = True) -> Any:
-    """A row with the fields of its objects in another order, but for those of arguments and tools, whose order is theirs."""
+    """A row with the fields of its objects in another order, but for those of arguments, results and tools, whose order is theirs."""
     if isinstance(value, list):
         return [reordered(item, rng) for item in value]
     if not isinstance(value, dict):
@@ -163,7 +165,8 @@ def reordered(value: Any, rng: random.Random, *, within: bool = True) -> Any:
     names = list(value)
     rng.shuffle(names)
     fixed = ("arguments", "parameters", "input", "tools")
-    return {name: value[name] if name in fixed else reordered(value[name], rng) for name in names}
+    is_fixed = {name for name in names if name in fixed or (name == "content" and isinstance(value[name], dict))}
+    return {name: value[name] if name in is_fixed else reordered(value[name], rng) for name in names}
 
 
 def respelled(row: dict[str, Any], rng: random.Random) -> dict[str, Any]:
@@ -205,6 +208,8 @@ def _texts(row: dict[str, Any], rng: random.Random) -> bool:
     if isinstance(turn["content"], list):
         part = rng.choice(turn["content"])
         part["text"] += rng.choice(("x", " ", "\u200b", "\x00"))
+    elif isinstance(turn["content"], dict):
+        turn["content"]["one more"] = rng.choice((1, 1.0, "1", None, True))
     else:
         turn["content"] = (turn["content"] or "") + rng.choice(("x", " ", "\u200b", "\x00"))
     return True

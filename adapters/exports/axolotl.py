@@ -27,6 +27,7 @@ class Axolotl(Export):
     refused: ClassVar[frozenset[str]] = frozenset({"odd_tools", "odd_arguments", "weights"})
     altered: ClassVar[Mapping[str, str]] = {
         "parts": "they are joined by a line break",
+        "structured_results": "they are written as JSON text",
         "weights_of_others": "they are left out: turns of others are not trained on",
     }
     noted: ClassVar[Mapping[str, str]] = {"untrained": "they have `train: false`, which the block reads by message_field_training"}

@@ -28,6 +28,7 @@ CONTENTS: Final[dict[str, str]] = {
     "call_ids": "ids of calls",
     "results": "results of tools",
     "result_names": "names of tools beside their results",
+    "structured_results": "results that are objects or lists",
     "results_out_of_order": "results in another order than their calls",
     "unpaired_results": "several calls whose results are not one for each",
     "reasoning": "reasoning",
@@ -168,6 +169,8 @@ def _of_turn(turn: Message) -> Iterator[str]:
         yield "results"
         if turn.name is not None:
             yield "result_names"
+        if turn.is_structure:
+            yield "structured_results"
     elif turn.name is not None:
         yield "names"
     if turn.tool_calls:

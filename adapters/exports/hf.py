@@ -33,6 +33,7 @@ class HuggingFace(Export):
     refused: ClassVar[frozenset[str]] = frozenset({"huge_numbers"})
     altered: ClassVar[Mapping[str, str]] = {
         "parts": "they are joined by a line break",
+        "structured_results": "they are written as JSON text",
         "long_numbers": "datasets reads them with 15 digits",
     }
     data_folder: ClassVar[str] = "data"

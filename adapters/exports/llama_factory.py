@@ -52,7 +52,11 @@ class LlamaFactory(Export):
             "marked_reasoning",
         }
     )
-    altered: ClassVar[Mapping[str, str]] = {"parts": "they are joined by a line break", "developer": "it is written as a system text"}
+    altered: ClassVar[Mapping[str, str]] = {
+        "parts": "they are joined by a line break",
+        "structured_results": "they are written as JSON text",
+        "developer": "it is written as a system text",
+    }
     noted: ClassVar[Mapping[str, str]] = {
         "reasoning": "it stands between <think> and </think> before the text, as templates of models that think take it",
         "call_ids": "LLaMA-Factory does not look at them",

@@ -28,6 +28,7 @@ class MsSwift(Export):
     )
     altered: ClassVar[Mapping[str, str]] = {
         "parts": "they are joined by a line break",
+        "structured_results": "they are written as JSON text",
         "developer": "it is written as a system text",
         "names": "they are left out: MS-Swift drops them",
         "call_ids": "they are left out: MS-Swift goes by the order of calls and results",

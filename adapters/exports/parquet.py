@@ -24,7 +24,10 @@ class Parquet(Export):
     endings: ClassVar[tuple[str, ...]] = (".parquet",)
     cuts: ClassVar[bool] = False
     left_out: ClassVar[frozenset[str]] = frozenset()
-    altered: ClassVar[Mapping[str, str]] = {"parts": "they are joined by a line break"}
+    altered: ClassVar[Mapping[str, str]] = {
+        "parts": "they are joined by a line break",
+        "structured_results": "they are written as JSON text",
+    }
     noted: ClassVar[Mapping[str, str]] = {"calls": "they stand as JSON text in `tool_calls`", "tools": "they stand as JSON text in `tools`"}
     rules: ClassVar[tuple[str, ...]] = (
         "the format leaves masks and truncation to its reader; `weight` 0 marks a turn that is not to be trained on",

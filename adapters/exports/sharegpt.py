@@ -25,7 +25,10 @@ class ShareGpt(Export):
     cuts: ClassVar[bool] = False
     left_out: ClassVar[frozenset[str]] = frozenset()
     refused: ClassVar[frozenset[str]] = frozenset({"text_and_calls"})
-    altered: ClassVar[Mapping[str, str]] = {"parts": "they are joined by a line break"}
+    altered: ClassVar[Mapping[str, str]] = {
+        "parts": "they are joined by a line break",
+        "structured_results": "they are written as JSON text",
+    }
     noted: ClassVar[Mapping[str, str]] = {
         "reasoning": "it stands in a field `reasoning_content` of its turn, which not every reader looks at",
         "untrained": "they have a field `weight`, which not every reader looks at",

@@ -33,6 +33,7 @@ class Tokens(Export):
     left_out: ClassVar[frozenset[str]] = UNTRAINABLE | {"no_loss_token"}
     altered: ClassVar[Mapping[str, str]] = {
         "parts": "they are joined by a line break",
+        "structured_results": "the template is given their JSON text",
         "tools_not_rendered": "the model does not see them",
         "reasoning_not_rendered": "the model is not trained on it",
         "truncated": "their ends are cut off",

@@ -129,6 +129,8 @@ class Message:
     """0 where the turn is not to be trained on; None where the row says nothing."""
     parts: tuple[str, ...] = ()
     """The texts that `content` is joined of, where they are several."""
+    is_structure: bool = False
+    """Of a result: whether the row holds an object or a list, of which `content` is the JSON text."""
 
     @property
     def is_trained(self) -> bool:
@@ -170,12 +172,14 @@ class Message:
         return turn
 
     def as_row(self) -> dict[str, Any]:
-        """The turn as a row of a pool: `as_dict` with its weight and its parts, and null for a text that is not there."""
+        """The turn as a row of a pool: `as_dict` with its weight, its parts or its structure, and null for a text that is not there."""
         turn = self.as_dict()
         if not self.content and (self.tool_calls or self.reasoning is not None):
             turn["content"] = None
         elif self.parts:
             turn["content"] = [{"type": "text", "text": part} for part in self.parts]
+        elif self.is_structure:
+            turn["content"] = json.loads(self.content)
         if self.weight is not None:
             turn["weight"] = int(self.weight) if float(self.weight).is_integer() else self.weight
         return turn
@@ -196,6 +200,8 @@ class Message:
             more["weight"] = self.weight
         if self.parts:
             more["parts"] = list(self.parts)
+        if self.is_structure:
+            more["structure"] = True
         return [self.role, self.content, more] if more else [self.role, self.content]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.errors import EmptyFile, InstructselError, PoolError, UsageError
+from instructsel.pool import one_object
 from instructsel.pool.example import Conversation
 from instructsel.pool.formats import _registry as registry
 from instructsel.pool.formats import _rows as row_formats
@@ -47,8 +48,6 @@ UNDESIRABLE: Final = (DROP, "keep")
 """What becomes of such a row."""
 SAMPLE_BYTES: Final = 4 << 20
 """Of the rows that a file's format is told from; parsed, they take many times as much."""
-ONE_OBJECT: Final = "one JSON object"
-ONE_OBJECT_FIX: Final = "Write its rows as JSON lines or as one array; if it is one conversation: --map messages=FIELD,role=KEY,content=KEY"
 FIXES: Final[Mapping[str, str]] = {
     "invalid_utf8": "Write it in UTF-8, e.g. of a file in Latin-1: iconv -f LATIN1 -t UTF-8 FILE > NEW; binary files are not read.",
     "lone_surrogate": "Write the text again from its source: half of a character was lost, as where a text was cut.",
@@ -258,8 +257,9 @@ class PoolReader:
                 detected = registry.detect([value for _, value in sample], oasst=self.oasst)
                 chosen_format, why = detected.format, detected.why
                 if chosen_format is None:
-                    why = _first_fault(source, sample) or ("" if detected.is_pairs else _one_object(source, sample))
-                    fix = ONE_OBJECT_FIX if why.startswith(ONE_OBJECT) else _fix_of(source, sample) or detected.fix
+                    why = _first_fault(source, sample) or ("" if detected.is_pairs else one_object.what_it_is(source, sample))
+                    fix = one_object.fix_of(source, sample) or _fix_of(source, sample)
+                    fix = fix or (one_object.FIX if why.startswith(one_object.ONE_OBJECT) else detected.fix)
                     self._refuse(source, everything, tally, why or detected.why, fix)
             else:
                 chosen_format, why = chosen, "as --map says" if isinstance(chosen, Mapped) else "as --format says"
@@ -291,7 +291,7 @@ class PoolReader:
             where = f", line {first.line}: {first.reason} ({first.detail})" if first else f", line 1: {worst[0]}"
             raise PoolError(
                 f"{source.name}{where}. None of its {counted(report.read, 'row')} is an example (read as {chosen_format.name}).",
-                fix=_fix(report),
+                fix=one_object.fix_of(source, sample) or _fix(report),
                 report=self.report + report,
             )
         if not tally.answered and not source.unanswered:
@@ -575,17 +575,3 @@ def _by_delimiter(source: Source) -> str:
     if likely is None:
         return "Name what stands between two fields with --delimiter, or the columns with --columns a,b,c"
     return f"If '{likely}' stands between two fields: --delimiter {shlex.quote(likely)}"
-
-
-def _one_object(source: Source, sample: Sequence[tuple[Row, Any]]) -> str:
-    """What a file is that holds one object with lists of objects in it, and no row. A list or a table of one row is none."""
-    if source.container != "lines" or source.columns is not None or source.marks is not None:
-        return ""
-    if len(sample) != 1 or not isinstance(value := sample[0][1], dict):
-        return ""
-    if not any(isinstance(entry, dict) or (isinstance(entry, list) and entry and isinstance(entry[0], dict)) for entry in value.values()):
-        return ""
-    if any(map(registry.holds_turns, value.values())):
-        return ""
-    keys = sorted(str(key)[:32] for key in value)
-    return f"{ONE_OBJECT} (keys {', '.join(keys[:12])}{' …' if len(keys) > 12 else ''}), not a list of rows"

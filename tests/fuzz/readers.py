@@ -663,6 +663,7 @@ MODULES_APART: Final[Mapping[str, str]] = {
     "mixtures.catalogue": OURS,
     "mixtures.conversions._templates": OURS,
     "audits.checks.tools_dropped": QUOTED,
+    "pool.one_object": "code that a message quotes",
     "commands.doctor": MODELS,
     "grading.generation": MODELS,
     "grading.judge.injection": OURS,

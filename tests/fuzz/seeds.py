@@ -71,7 +71,10 @@ ROWS: Final[dict[str, list[dict[str, Any]]]] = {
         {"prompt": [{"role": "user", "content": "a"}], "completion": [{"role": "assistant", "content": "b"}]},
     ],
     "question_answer": [{"question": "Who?", "answer": "Me."}, {"question": "Why?", "answer": "So."}],
-    "dialogue": [{"data": ["Hi", "Hello", "a", "b"]}, {"conversation": [{"role": "user", "content": "c"}, {"role": "assistant", "content": "d"}]}],
+    "dialogue": [
+        {"contents": [{"role": "user", "parts": [{"text": "a"}]}, {"role": "model", "parts": [{"functionCall": {"name": "f", "args": {"x": 1}}}]}, {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {"m": 1}}}]}, {"role": "model", "parts": [{"text": "b"}]}]},
+        {"data": ["Hi", "Hello", "a", "b"]}, {"conversation": [{"role": "user", "content": "c"}, {"role": "assistant", "content": "d"}]},
+    ],
     "self_instruct": [{"name": "x", "instruction": "Say.", "instances": [{"input": "a", "output": "b"}, {"input": "", "output": "c"}]}],
     "unnatural_instructions": [
         {
@@ -89,6 +92,25 @@ ROWS: Final[dict[str, list[dict[str, Any]]]] = {
             "Negative Examples": [],
             "Instances": [{"id": "t-1", "input": "2 2", "output": ["4", "four"]}, {"id": "t-2", "input": "3 3", "output": ["6"]}],
         },
+    ],
+    "xlam": [
+        {"query": "a", "tools": '[{"name": "f"}]', "answers": '[{"name": "f", "arguments": {"x": 1}}, {"name": "f", "arguments": {"x": 2}}]'},
+        {"query": "b", "tools": [{"name": "f"}], "answers": [{"name": "f", "arguments": '{"x": 1}', "id": "c"}]},
+    ],
+    "glaive": [
+        {
+            "system": 'SYSTEM: Use them if required -\n{"name": "f"}\n{"name": "g"}',
+            "chat": "USER: a\n\n\nASSISTANT: <functioncall> {\"name\": \"f\", \"arguments\": '{\"x\": 1}'} <|endoftext|>\n\n\nFUNCTION RESPONSE: {}\n\n\nASSISTANT: b <|endoftext|>",
+        },
+        {"sample": "SYSTEM: s\nUSER: c\nASSISTANT: d"},
+    ],
+    "responses": [
+        {
+            "instructions": "s",
+            "input": [{"role": "user", "content": [{"type": "input_text", "text": "a"}]}, {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}, {"type": "function_call_output", "call_id": "c", "output": {"m": 1}}],
+            "output": [{"type": "reasoning", "summary": [{"type": "summary_text", "text": "t"}]}, {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "b"}]}],
+        },
+        {"input": "c", "output": [{"role": "assistant", "content": "d"}]},
     ],
     "flan": [{"inputs": "2 + 2?", "targets": "4", "task": "add"}, {"definition": "Add.", "inputs": "1 1", "targets": "2"}],
     "baize": [{"topic": "x", "input": "A chat.\n[|Human|] Hi\n[|AI|] Hello\n[|Human|] a\n[|AI|] b\n[|Human|] "}],

@@ -32,6 +32,12 @@ ROWS: dict[str, dict[str, Any]] = {
     "unnatural_instructions": {"instruction": "Add.", "instances": [{"input": "1 1", "constraints": "One digit.", "output": "2"}]},
     "super_natural_instructions": {"Definition": ["Add."], "Instances": [{"id": "t-1", "input": "1 1", "output": ["2", "two"]}]},
     "flan": {"inputs": "1+1?", "targets": "2"},
+    "xlam": {"query": "Tide?", "tools": '[{"name": "tide"}]', "answers": '[{"name": "tide", "arguments": {"port": "Brest"}}]'},
+    "glaive": {"system": "SYSTEM: Be brief.", "chat": "USER: Hello\n\n\nASSISTANT: Hi. <|endoftext|>\n\n\n"},
+    "responses": {
+        "input": "Hello",
+        "output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hi."}]}],
+    },
     "baize": {"topic": "hello", "input": "A chat.\n[|Human|] Hello\n[|AI|] Hi.\n[|Human|] "},
     "oasst_tree": {
         "message_tree_id": "t",
@@ -252,7 +258,7 @@ def test_parts_that_would_lose_their_place_or_are_no_text_are_quarantined(tmp_pa
         [("user", [USE]), ("assistant", "No.")],
         [("user", "Tide?"), ("assistant", [{"type": "tool_result", "tool_use_id": "t1", "content": "5"}])],
         [("user", [{"type": "tool_result", "tool_use_id": "t1", "content": [picture]}]), ("assistant", "No.")],
-        [("user", [{"type": "tool_result", "tool_use_id": "t1", "content": {"m": 5}}]), ("assistant", "No.")],
+        [("user", [{"type": "tool_result", "tool_use_id": "t1", "content": 5}]), ("assistant", "No.")],
         [("user", [{"type": "tool_result", "tool_use_id": "t1", "content": "5"}, picture]), ("assistant", "No.")],
     ]
     listed = [{"messages": [{"role": who, "content": content} for who, content in row]} for row in rows]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +13,7 @@ from typing import Any, Final
 from instructsel.errors import UsageError
 from instructsel.pool import formats
 from instructsel.pool.formats._base import Format, TableFormat, listed
+from instructsel.pool.formats._beside import NAMES as BESIDE
 from instructsel.pool.formats._rows import fitting_names
 from instructsel.pool.formats._turns import is_chat
 from instructsel.pool.formats.mapped import Mapped
@@ -27,9 +29,15 @@ PAIRS: Final = (
 PREFERENCE_KEYS: Final = tuple(map(set, PAIRS))
 PREFERRED: Final = tuple(dict.fromkeys(side for side, _ in PAIRS))
 """Of each pair, the side that is named first."""
-ASKS: Final = ("instruction", "prompt", "question", "query", "problem", "input", "inputs", "user", "human", "source")
+ASKS: Final = ("instruction", "prompt", "question", "query", "problem", "input", "inputs", "user", "human", "source", "message")
 ANSWERS: Final = ("output", "response", "completion", "answer", "solution", "targets", "target", "assistant", "gpt", "bot")
 """Likely names of an instruction and a response, for what a message proposes."""
+TEXT: Final = "text"
+RENDERED: Final = re.compile(r"###|\[INST\]|<\|?\w+\|?>|^(?:human|user)\s*:", re.IGNORECASE)
+RENDERED_AT: Final = 4096
+"""Name of a whole conversation that a template has made one text of, what marks it, and the characters that are looked at."""
+HISTORY: Final = BESIDE["history"]
+"""Names of the turns before an instruction."""
 ROLES: Final = frozenset({"role", "from", "speaker", "author", "sender", "who"})
 """Fields of a turn that are likely to be its role."""
 SPEAKERS: Final = frozenset(
@@ -112,6 +120,12 @@ def _no_format(objects: Sequence[Mapping[str, Any]], fits: Format | None = None)
         return Detected(
             None, f"these are preference pairs (fields {shown}), not instruction–response pairs", _one_side(objects, fits), is_pairs=True
         )
+    if all(isinstance(text := row.get(TEXT), str) and RENDERED.search(text[:RENDERED_AT]) for row in objects):
+        return Detected(
+            None,
+            f"each row is one text that a template has made of its turns (fields {shown})",
+            "Name the data that it was made of, or split the text at the marks of the template into turns: they are not read",
+        )
     asks = {"instruction", "prompt", "question", "turns"} & set(keys)
     answers = {"output", "response", "completion", "answer", "answers"} & set(keys)
     if asks and not answers:
@@ -127,9 +141,12 @@ def _by_map(objects: Sequence[Mapping[str, Any]]) -> str:
     """How to read rows of no known format."""
     ask, answer = _text_field(objects, ASKS), _text_field(objects, ANSWERS)
     lists = sorted({str(key) for key in objects[0] if all(holds_turns(row.get(key)) for row in objects)})
+    history = [name for name in HISTORY if name in objects[0]]
+    lists = [name for name in lists if name not in history]
     if lists and not (ask and answer):
         return f"Name them with --map messages={lists[0]},{_keys_of_turns([turn for row in objects for turn in listed(row[lists[0]])])}"
-    return f"Name them with --map instruction={ask or 'FIELD'},response={answer or 'FIELD'}"
+    earlier = f",history={history[0]}" if ask and answer and history else ""
+    return f"Name them with --map instruction={ask or 'FIELD'},response={answer or 'FIELD'}{earlier}"
 
 
 def _keys_of_turns(turns: Sequence[Mapping[str, Any]]) -> str:

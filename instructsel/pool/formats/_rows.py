@@ -12,6 +12,9 @@ from instructsel.pool.example import Conversation
 from instructsel.pool.formats import _beside as beside
 from instructsel.pool.formats._base import Fields, Format, TableFormat, answered, listed
 from instructsel.pool.formats._calls import CALL_FIELDS, CALLS, FUNCTIONS
+from instructsel.pool.formats._items import FIELDS as ITEM_FIELDS
+from instructsel.pool.formats._items import is_item
+from instructsel.pool.formats._keyed_parts import typed_parts
 from instructsel.pool.formats._layouts import turn_list
 from instructsel.pool.formats._turns import PART_FIELDS, PART_KINDS, is_channel
 from instructsel.pool.formats.mapped import Mapped
@@ -89,7 +92,7 @@ class RowReader:
             of_rows.update(str(key) for key, value in row.items() if key not in fields and key not in read and value is not None)
             known, turns = form.turns_of(row) if isinstance(form, Mapped) else _turns_of(form, row)
             for turn in turns:
-                of_turns.update(f"{name} (in turns)" for name in _unread(turn, known))
+                of_turns.update(f"{name} (in turns)" for name in _unread(turn, ITEM_FIELDS if is_item(turn) else known))
                 if known:
                     of_turns.update(_unread_within(turn))
         return [*sorted(of_rows), *sorted(of_turns)]
@@ -108,7 +111,7 @@ def _unread_within(turn: Fields) -> set[str]:
     """The fields of the parts of a turn's text, and of its calls, that nobody reads."""
     unread: set[str] = set()
     for value in turn.values():
-        for entry in value if isinstance(value, list) else ():
+        for entry in typed_parts(value) if isinstance(value, list) else ():
             kind_of = entry.get("type", "text" if "text" in entry else None) if isinstance(entry, Mapping) else None
             if isinstance(kind_of, str) and kind_of in PART_KINDS:
                 unread.update(f"{name} (in parts)" for name in _unread(entry, PART_FIELDS))

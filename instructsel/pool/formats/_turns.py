@@ -10,7 +10,10 @@ from typing import Any, Final, NamedTuple
 from instructsel.errors import UsageError
 from instructsel.pool.formats._base import MEDIA, Fields, Turns, kind, listed
 from instructsel.pool.formats._calls import CALLS, IDS, call_of, calls_of, optional
+from instructsel.pool.formats._items import as_turns, is_item
+from instructsel.pool.formats._keyed_parts import typed_parts
 from instructsel.pool.formats._layouts import ROLE_KEYS, as_turn, of_columns, pairs, turn_list
+from instructsel.pool.formats._results import structure_of
 from instructsel.pool.formats._thoughts import REASONING, reasoning_of, thought_of
 from instructsel.pool.formats._weights import WEIGHT_FIELDS, weight_of, weight_of_parts
 from instructsel.pool.lines import RowFault
@@ -79,6 +82,7 @@ ROLE_OF: Final = {
     "chatgpt": "assistant",
     "bing": "assistant",
     "bard": "assistant",
+    "chatbot": "assistant",
     "model": "assistant",
     "function_call": CALL,
     "function_calls": CALL,
@@ -152,7 +156,7 @@ def is_turn(entry: Any) -> bool:
     """Whether an entry of a list is a turn, or an exchange of two."""
     if not isinstance(entry, Mapping):
         return False
-    return any(key in entry for key in ROLE_KEYS) or is_exchange(entry)
+    return any(key in entry for key in ROLE_KEYS) or is_exchange(entry) or is_item(entry)
 
 
 def are_turns(entries: Any) -> bool:
@@ -196,6 +200,8 @@ def chat(value: Any, *, field: str, roles: Mapping[str, str] | None = None, spel
     names = roles or ROLE_OF
     if spelling is None and (plain := _plain_turns(entries, names)) is not None:
         return Chat(plain, None)
+    if spelling is None and any(map(is_item, entries)):
+        entries = as_turns(entries)
     entries = [entry if type(entry) is dict and len(entry) > 1 else as_turn(entry, names) for entry in entries]
     entries = pairs(entries) or entries
     messages: list[Message] = []
@@ -276,6 +282,8 @@ def _turns_of(turn: Fields, where: str, roles: Mapping[str, str] | None, spellin
                 ],
                 None,
             )
+        if isinstance(kind_of := turn.get("type"), str):
+            raise RowFault("missing_field", f"{where} has no role, and what it is by its type is not read: {kind_of[:40]!r}")
         raise RowFault("missing_field", f"{where} has no '{asks if asks not in turn and asks else replies or 'role'}'")
     if role_key not in turn:
         raise RowFault("missing_field", f"{where} has no '{role_key}'")
@@ -288,6 +296,12 @@ def _turns_of(turn: Fields, where: str, roles: Mapping[str, str] | None, spellin
 def _split(turn: Fields, who: str, text_key: str, where: str) -> list[Message]:
     """A turn; one with results among the parts of its content as several in their order, a result and a run of texts each."""
     content = turn.get(text_key)
+    if isinstance(content, list) and not all(isinstance(part, str) for part in content):
+        content = typed_parts(content, of_tool=who == "tool")
+        turn = {**turn, text_key: content}
+    elif isinstance(content, dict) and who != "tool" and (of_key := typed_parts([content])) != [content]:
+        content = of_key
+        turn = {**turn, text_key: content}
     if who not in ("user", "tool") or not isinstance(content, list) or not any(map(_is_result, content)):
         return [_turn(turn, who, text_key, where)]
     messages: list[Message] = []
@@ -309,6 +323,11 @@ def _result(part: Fields, turn: Fields, where: str) -> Message:
     """The result of a call that a part of a content is."""
     content = part.get("content")
     texts: list[str] = []
+    structure = structure_of(content)
+    if structure is not None:
+        content = structure
+    elif isinstance(content, dict):
+        content = [content]
     if isinstance(content, list):
         texts, thoughts, _ = _parts(content, where)
         content = "\n".join(texts)
@@ -319,7 +338,7 @@ def _result(part: Fields, turn: Fields, where: str) -> Message:
     answered_call = optional(part, "tool_use_id", where) or _call_id(turn, where)
     parts = tuple(texts) if len(texts) > 1 else ()
     weight = weight_of(turn, where, is_answer=False)
-    return Message("tool", content or "", (), answered_call, optional(part, "name", where), None, weight, parts)
+    return Message("tool", content or "", (), answered_call, optional(part, "name", where), None, weight, parts, structure is not None)
 
 
 def _call_id(turn: Fields, where: str) -> str | None:
@@ -338,6 +357,9 @@ def _turn(turn: Fields, who: str, text_key: str, where: str) -> Message:
     reasoning = reasoning_of(turn, where)
     weight = weight_of(turn, where, is_answer=who in ANSWERS or who == CALL)
     content = _without_thought(content, reasoning)
+    structure = structure_of(content) if who == "tool" else None
+    if structure is not None:
+        content = structure
     if isinstance(content, dict) and who != CALL:
         content = [content]
     if isinstance(content, list) and who != CALL:
@@ -362,7 +384,8 @@ def _turn(turn: Fields, who: str, text_key: str, where: str) -> Message:
         content = ""
     if not isinstance(content, str):
         raise RowFault("missing_field" if content is None else "not_text", f"{where} has {kind(content)} for '{text_key}'")
-    message = Message(who, content, tuple(calls), _call_id(turn, where), optional(turn, "name", where), reasoning, weight, parts)
+    name, answered_call = optional(turn, "name", where), _call_id(turn, where)
+    message = Message(who, content, tuple(calls), answered_call, name, reasoning, weight, parts, structure is not None)
     return _in_channel(message, turn) if "channel" in turn or "recipient" in turn else message
 
 

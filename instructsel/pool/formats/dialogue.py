@@ -11,6 +11,8 @@ from instructsel.pool.formats._beside import TURN_LISTS
 from instructsel.pool.formats._layouts import pairs, turn_list
 from instructsel.pool.formats._turns import TURN_FIELDS, chat, is_exchange, is_texts, is_turn
 
+TABLE: Final = "columns"
+"""What stands beside the `data` of a table in one object, as pandas writes it; its rows are no turns."""
 NAMES: Final = ("conversation", "dialogue", "dialog", "dialogs", "chat", "turns", "data", "contents")
 SPEAKERS: Final = frozenset({"human", "user", "assistant", "gpt"})
 """Names of the texts of an exchange that are nothing else."""
@@ -39,7 +41,8 @@ class Dialogue(Format):
 
     @staticmethod
     def _name(row: Fields) -> str | None:
-        return next((name for name in NAMES if name in row and _holds_turns(name, row[name])), None)
+        names = (name for name in NAMES if name in row and not (name == "data" and isinstance(row.get(TABLE), list)))
+        return next((name for name in names if _holds_turns(name, row[name])), None)
 
 
 def _holds_turns(name: str, value: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -19,34 +20,51 @@ if TYPE_CHECKING:
     from instructsel.gates.cleaning import Cleaned
     from instructsel.pool.pool import Pool
 
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        "-o",
-        "--output",
-        metavar="CLEAN",
-        help="Where the rows that stay go, their bytes unchanged, in the order of their files; in the pool's own format.",
-        rich_help_panel=options.OUTPUT,
-    ),
-]
-Pairs = Annotated[
-    Path | None,
-    typer.Option(
-        "--pairs", metavar="FILE", help="Write why each row goes, a line each: .parquet, .csv or .tsv.", rich_help_panel=options.OUTPUT
-    ),
-]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Count, and write nothing.", rich_help_panel=options.OUTPUT)]
-Force = Annotated[
-    bool,
-    typer.Option(
-        "--force", help="Replace files that are no earlier result of this command; never an input.", rich_help_panel=options.OUTPUT
-    ),
-]
 MaxBadFraction = Annotated[
     float, typer.Option("--max-bad-fraction", min=0, max=1, help="Share of rows that may be unreadable, and are not written.")
 ]
 
 ONE_FORM: Final = "Write them in one format first: instructsel export FILES --to messages -o ALL.jsonl"
+
+
+@dataclass(frozen=True)
+class CleaningOutputs:
+    """What a command that cleans a pool writes."""
+
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="CLEAN",
+            help="Where the rows that stay go, their bytes unchanged, in the order of their files; in the pool's own format.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            "--pairs", metavar="FILE", help="Write why each row goes, a line each: .parquet, .csv or .tsv.", rich_help_panel=options.OUTPUT
+        ),
+    ] = None
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and write nothing.", rich_help_panel=options.OUTPUT)] = False
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Replace files that are no earlier result of this command; never an input.", rich_help_panel=options.OUTPUT
+        ),
+    ] = False
+
+    def targets(self, kind: str, noun: str) -> Targets:
+        """The files of a kind of result.
+
+        Raises:
+            UsageError: nothing is named, or a table has no ending of one.
+        """
+        return Targets(kind, noun, self.output, self.pairs, dry_run=self.dry_run, force=self.force)
+
+
+OUTPUTS: Final = CleaningOutputs()
 
 
 class Targets:
@@ -122,4 +140,4 @@ class Targets:
             write_json(record)
 
 
-__all__ = ["DryRun", "Force", "MaxBadFraction", "Output", "Pairs", "Targets"]
+__all__ = ["OUTPUTS", "CleaningOutputs", "MaxBadFraction", "Targets"]

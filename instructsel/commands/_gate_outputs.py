@@ -21,6 +21,7 @@ from instructsel.pool.outputs import check_apart
 from instructsel.text import counted
 
 if TYPE_CHECKING:
+    from instructsel.commands._gate_options import VerdictOptions
     from instructsel.gates.verdict import Verdict
     from instructsel.pool.pool import Pool
 
@@ -41,16 +42,16 @@ class Outputs:
     """What was written, in lines for people."""
 
     @classmethod
-    def of(cls, to: Sequence[str], *, findings: Path | None, fix_out: Path | None, fail_on: str, force: bool, json: bool = False) -> Self:
+    def of(cls, options: VerdictOptions, *, json: bool = False) -> Self:
         """From the flags.
 
         Raises:
             UsageError: a form or a severity that there is not, an ending that no table has, or two forms on stdout, where `json` is one.
         """
-        if fail_on not in FAIL_ON:
-            raise UsageError.named(fail_on, FAIL_ON, noun="severity to fail on")
+        if options.fail_on not in FAIL_ON:
+            raise UsageError.named(options.fail_on, FAIL_ON, noun="severity to fail on")
         forms = []
-        for text in to:
+        for text in options.to or ():
             name, equals, file = text.partition("=")
             if equals and not file:
                 raise UsageError(f"--to {text} names no file.", fix=f"For example: --to {name}=gate.out, or --to {name}=-")
@@ -58,11 +59,11 @@ class Outputs:
             forms.append((output, file or output.file))
         if json + sum(file == STDOUT for _, file in forms) > 1:
             raise UsageError("Two forms of the verdict cannot both be written to stdout.", fix="Name a file: --to NAME=FILE")
-        if findings is not None:
+        if options.findings is not None:
             from instructsel.tables import checked_suffix
 
-            checked_suffix(findings)
-        return cls(tuple(forms), findings, fix_out, fail_on, force)
+            checked_suffix(options.findings)
+        return cls(tuple(forms), options.findings, options.fix_out, options.fail_on, options.force)
 
     @property
     def on_stdout(self) -> bool:

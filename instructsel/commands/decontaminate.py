@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -19,6 +20,9 @@ from instructsel.kinds import head
 from instructsel.pool.reading_options import DEFAULTS, ReadingOptions
 from instructsel.text import aligned
 
+if TYPE_CHECKING:
+    from instructsel.gates.contamination.matching import Rule
+
 EXAMPLES: Final = """Examples:
   instructsel decontaminate examples/pool.jsonl --against examples/questions.jsonl --dry-run
   instructsel decontaminate examples/pool.jsonl --against examples/questions.jsonl -o /tmp/apart.jsonl --pairs /tmp/evidence.parquet
@@ -26,10 +30,10 @@ EXAMPLES: Final = """Examples:
 COMPARED: Final = "Comparing"
 
 
-@reported
-@with_options
-def command(
-    files: Annotated[list[str], typer.Argument(metavar="POOL...", help="The pool: files of any format, folders, or hf://OWNER/NAME.")],
+@dataclass(frozen=True)
+class CoverageOptions:
+    """Which items are looked for, and how much of one makes a row go."""
+
     against: Annotated[
         list[str] | None,
         typer.Option(
@@ -39,9 +43,7 @@ def command(
             "May be repeated.",
             rich_help_panel=COMPARED,
         ),
-    ] = None,
-    output: shared.Output = None,
-    pairs: shared.Pairs = None,
+    ] = None
     threshold: Annotated[
         float,
         typer.Option(
@@ -51,8 +53,8 @@ def command(
             help="Share of the words of an item's question, or of a long answer, from which a row goes.",
             rich_help_panel=COMPARED,
         ),
-    ] = COVERAGE,
-    ngram: Annotated[int, typer.Option("--ngram", min=8, max=13, help="Words of an n-gram: 8 or 13.", rich_help_panel=COMPARED)] = 8,
+    ] = COVERAGE
+    ngram: Annotated[int, typer.Option("--ngram", min=8, max=13, help="Words of an n-gram: 8 or 13.", rich_help_panel=COMPARED)] = 8
     part: Annotated[
         list[str] | None,
         typer.Option(
@@ -61,15 +63,36 @@ def command(
             help="What of an item decides: question, answer, passage, choices; question and answer by default. May be repeated.",
             rich_help_panel=COMPARED,
         ),
-    ] = None,
+    ] = None
     include_path: Annotated[
         Path | None,
         typer.Option(
             "--include-path", metavar="FOLDER", help="A folder with own tasks of lm-evaluation-harness.", rich_help_panel=COMPARED
         ),
-    ] = None,
-    dry_run: shared.DryRun = False,
-    force: shared.Force = False,
+    ] = None
+
+    def rule(self) -> Rule:
+        """When an item counts as being in a row.
+
+        Raises:
+            UsageError: no evaluation set is named, or a setting that cannot be.
+        """
+        from instructsel.gates.contamination.matching import DECIDING, Rule
+
+        if not self.against:
+            raise UsageError("No evaluation set is named.", fix="Name one with --against: a file, an index, or lm-eval:TASK.")
+        return Rule(self.ngram, self.threshold, tuple(self.part or DECIDING))
+
+
+COVERED: Final = CoverageOptions()
+
+
+@reported
+@with_options
+def command(
+    files: Annotated[list[str], typer.Argument(metavar="POOL...", help="The pool: files of any format, folders, or hf://OWNER/NAME.")],
+    compared: CoverageOptions = COVERED,
+    outputs: shared.CleaningOutputs = shared.OUTPUTS,
     max_bad_fraction: shared.MaxBadFraction = 0.05,
     read: ReadingOptions = DEFAULTS,
     json: options.Json = False,
@@ -84,14 +107,12 @@ def command(
     from instructsel.gates.cleaning import Cleaned, check_bad_rows, evidence_frame
     from instructsel.gates.contamination.index import ItemIndex
     from instructsel.gates.contamination.items import LM_EVAL
-    from instructsel.gates.contamination.matching import DECIDING, Rule, find_items
+    from instructsel.gates.contamination.matching import find_items
 
-    if not against:
-        raise UsageError("No evaluation set is named.", fix="Name one with --against: a file, an index, or lm-eval:TASK.")
-    rule = Rule(ngram, threshold, tuple(part or DECIDING))
-    targets = shared.Targets(kinds.DECONTAMINATION, "a decontamination", output, pairs, dry_run=dry_run, force=force)
+    rule, against = compared.rule(), list(compared.against or ())
+    targets = outputs.targets(kinds.DECONTAMINATION, "a decontamination")
     targets.check([*files, *(name for name in against if not name.startswith(LM_EVAL))])
-    index = ItemIndex.of(against, include_path=include_path)
+    index = ItemIndex.of(against, include_path=compared.include_path)
     for entry in index.sets:
         say(
             f"{entry.name}: {entry.n_items:,} items" + (f", {entry.left_out:,} of them too short to be found" if entry.left_out else ""),
@@ -120,8 +141,8 @@ def command(
             }
             for entry in index.sets
         ],
-        "threshold": threshold,
-        "ngram": ngram,
+        "threshold": rule.threshold,
+        "ngram": rule.ngram,
         "parts": list(rule.parts),
     }
     if not quiet and not json:

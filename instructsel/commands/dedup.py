@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -18,6 +19,9 @@ from instructsel.kinds import head
 from instructsel.pool.reading_options import DEFAULTS, ReadingOptions
 from instructsel.text import aligned
 
+if TYPE_CHECKING:
+    from instructsel.gates.cleaning import Repetition
+
 EXAMPLES: Final = """Examples:
   instructsel dedup examples/pool.jsonl -o /tmp/distinct.jsonl --pairs /tmp/pairs.parquet
   instructsel dedup examples/pool.jsonl examples/clean.jsonl --exact-only --dry-run
@@ -27,12 +31,10 @@ SHOWN: Final = 5
 """Pairs that are shown."""
 
 
-@reported
-@with_options
-def command(
-    files: Annotated[list[str], typer.Argument(metavar="POOL...", help="The pool: files of any format, folders, or hf://OWNER/NAME.")],
-    output: shared.Output = None,
-    pairs: shared.Pairs = None,
+@dataclass(frozen=True)
+class ComparingOptions:
+    """When a row repeats another one."""
+
     on: Annotated[
         str,
         typer.Option(
@@ -41,7 +43,7 @@ def command(
             help="What is compared: prompt and response as one text, or one.",
             rich_help_panel=COMPARED,
         ),
-    ] = "both",
+    ] = "both"
     threshold: Annotated[
         float,
         typer.Option(
@@ -51,10 +53,10 @@ def command(
             help="Jaccard similarity of the runs of five words from which a row repeats another one.",
             rich_help_panel=COMPARED,
         ),
-    ] = JACCARD,
+    ] = JACCARD
     exact_only: Annotated[
         bool, typer.Option("--exact-only", help="Look for equal rows alone: equal to a trainer.", rich_help_panel=COMPARED)
-    ] = False,
+    ] = False
     embedding: Annotated[
         str | None,
         typer.Option(
@@ -63,12 +65,33 @@ def command(
             help="Also compare vectors: embedded (all-MiniLM-L6-v2), a folder, or a hub id.",
             rich_help_panel=COMPARED,
         ),
-    ] = None,
+    ] = None
     cosine: Annotated[
         float, typer.Option("--cosine", min=0, max=1, help="Cosine similarity of vectors, with --embedding.", rich_help_panel=COMPARED)
-    ] = COSINE,
-    dry_run: shared.DryRun = False,
-    force: shared.Force = False,
+    ] = COSINE
+
+    def rule(self) -> Repetition:
+        """What is looked for.
+
+        Raises:
+            UsageError: two options that exclude each other.
+        """
+        from instructsel.gates.cleaning import Repetition
+
+        if self.exact_only and self.embedding is not None:
+            raise UsageError("--exact-only and --embedding exclude each other.", fix="Leave one out.")
+        return Repetition(self.on, None if self.exact_only else self.threshold, self.cosine if self.embedding is not None else None)
+
+
+COMPARING: Final = ComparingOptions()
+
+
+@reported
+@with_options
+def command(
+    files: Annotated[list[str], typer.Argument(metavar="POOL...", help="The pool: files of any format, folders, or hf://OWNER/NAME.")],
+    outputs: shared.CleaningOutputs = shared.OUTPUTS,
+    compared: ComparingOptions = COMPARING,
     max_bad_fraction: shared.MaxBadFraction = 0.05,
     read: ReadingOptions = DEFAULTS,
     json: options.Json = False,
@@ -80,12 +103,10 @@ def command(
 
     Each row that goes has a partner that stays, with the similarity of these two; what stays does not depend on the order of files or rows.
     """
-    from instructsel.gates.cleaning import Cleaned, Repetition, check_bad_rows, pairs_frame, repeated
+    from instructsel.gates.cleaning import Cleaned, check_bad_rows, pairs_frame, repeated
 
-    if exact_only and embedding is not None:
-        raise UsageError("--exact-only and --embedding exclude each other.", fix="Leave one out.")
-    rule = Repetition(on, None if exact_only else threshold, cosine if embedding is not None else None)
-    targets = shared.Targets(kinds.DEDUP, "a deduplication", output, pairs, dry_run=dry_run, force=force)
+    rule, embedding = compared.rule(), compared.embedding
+    targets = outputs.targets(kinds.DEDUP, "a deduplication")
     targets.check(files)
     # In the order of their names: what is written is the same, however they are listed.
     pool = read.settled().read(sorted(files), message=messages(quiet=quiet))
@@ -93,12 +114,12 @@ def command(
     check_bad_rows(pool, max_bad_fraction)
     removed = repeated(pool, rule, encode=None if embedding is None else _encoder(embedding), progress=watching(quiet=quiet))
     cleaned = Cleaned.of(pool, (pair.removed for pair in removed), with_others=False)
-    frame = pairs_frame(cleaned, removed, on)
+    frame = pairs_frame(cleaned, removed, compared.on)
     counts = Counter(pair.kind for pair in removed)
     about: dict[str, Any] = {
         **head(kinds.DEDUP),
         "duplicates": dict(sorted(counts.items())),
-        "on": on,
+        "on": compared.on,
         "threshold": rule.threshold,
         "cosine": rule.cosine,
         "encoder": embedding,
@@ -111,7 +132,7 @@ def command(
         for line in aligned(shown, header=("row", "kind", "similarity", "repeats"), right=(2,)):
             display(line)
         if len(frame) > SHOWN:
-            display(f"… and {len(frame) - SHOWN:,} more{'' if pairs else '; --pairs FILE writes all of them'}.")
+            display(f"… and {len(frame) - SHOWN:,} more{'' if outputs.pairs else '; --pairs FILE writes all of them'}.")
     targets.write(cleaned, frame, about, json=json, quiet=quiet)
 
 

@@ -11,6 +11,7 @@ import typer
 from instructsel.commands import _options as options
 from instructsel.commands._console import Progress, display, messages, note, read_or_not, reported, say, write, write_json
 from instructsel.commands._gate_group import GateGroup
+from instructsel.commands._gate_options import CheckOptions, VerdictOptions
 from instructsel.commands._groups import with_options
 from instructsel.errors import Negative, NothingToDo, UsageError
 from instructsel.pool.reading_options import DEFAULTS, ReadingOptions
@@ -30,9 +31,8 @@ EXAMPLES: Final = """Examples:
 \b
 A file that is called as a subcommand is named with its folder: ./checks
 """
-LISTED: Final = 10
-"""Findings of a check that are listed, where --max-findings says nothing else."""
-MOST_LISTED: Final = 100_000
+CHECKS: Final = CheckOptions()
+VERDICT: Final = VerdictOptions()
 
 
 @reported
@@ -45,70 +45,8 @@ def command(
             help="The rows that want to join: pool files of any format, or a recipe of a mixture. By default [data] new of the configuration.",
         ),
     ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            metavar="FILE",
-            help="Which checks, with which limits. By default gate.toml here, else [tool.instructsel.gate] of pyproject.toml, else every check "
-            "that needs nothing but the rows. @structure: whether rows are whole and hold no secret, fast enough for every commit.",
-        ),
-    ] = None,
-    baseline: Annotated[
-        Path | None, typer.Option("--baseline", metavar="FILE", help="The pool that the rows want to join, as gate baseline wrote it.")
-    ] = None,
-    diff: Annotated[
-        str | None,
-        typer.Option(
-            "--diff",
-            metavar="BASE",
-            help="Only rows on lines that this git branch adds or changes since it left BASE, a branch or commit; of the files named, else of "
-            "those of the configuration, else of every data file. Rows that only moved are not new.",
-        ),
-    ] = None,
-    mode: Annotated[
-        str | None,
-        typer.Option(
-            "--mode",
-            metavar="MODE",
-            help="When a rate is over its limit: pull-request, where the lower bound of its 95 % interval is, or nightly, where the rate is.",
-        ),
-    ] = None,
-    fail_on: Annotated[
-        str,
-        typer.Option("--fail-on", metavar="SEVERITY", help="From which severity on a failed check fails the gate: error, warning, never."),
-    ] = "error",
-    to: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--to",
-            metavar="NAME[=FILE]",
-            help="Write the verdict also as markdown, junit, sarif, github, gitlab or json; - is stdout. Once for each.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = None,
-    findings: Annotated[
-        Path | None,
-        typer.Option("--findings", metavar="FILE", help="Write every finding: .parquet or .csv.", rich_help_panel=options.OUTPUT),
-    ] = None,
-    fix_out: Annotated[
-        Path | None,
-        typer.Option(
-            "--fix-out",
-            metavar="FILE",
-            help="Write the rows that pass, their bytes unchanged; none where a check that had to run could not.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = None,
-    max_findings: Annotated[
-        int,
-        typer.Option(
-            "--max-findings", min=0, max=MOST_LISTED, metavar="N", help="Print so many findings of a check.", rich_help_panel=options.OUTPUT
-        ),
-    ] = LISTED,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace files that are no verdict of a gate.", rich_help_panel=options.OUTPUT)
-    ] = False,
+    checks: CheckOptions = CHECKS,
+    written: VerdictOptions = VERDICT,
     read: ReadingOptions = DEFAULTS,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -121,12 +59,12 @@ def command(
     from instructsel.mixtures.origin import read_files
 
     flags = read.settled()
-    settings = _settings(config, baseline, mode)
-    outputs = Outputs.of(to or (), findings=findings, fix_out=fix_out, fail_on=fail_on, force=force, json=json)
+    settings = checks.settings()
+    outputs = Outputs.of(written, json=json)
     reading = reading_of(settings, flags)
-    added = None if diff is None else _added(diff, files, settings, reading)
+    added = None if checks.diff is None else _added(checks.diff, files, settings, reading)
     names = (_named(files) if files else _configured_files(settings)) if added is None else list(added.files)
-    outputs.check([*names, *read_files(names), *_read_beside(settings, config)])
+    outputs.check([*names, *read_files(names), *_read_beside(settings, checks.config)])
     say(f"Checks: {settings.where or 'the default ones; no gate.toml and no [tool.instructsel.gate] here'}", quiet=quiet)
     for line in (added.statement(), *added.notes) if added is not None else ():
         say(line, quiet=quiet)
@@ -136,28 +74,8 @@ def command(
     with read_or_not():
         outputs.write(verdict)
         if json:
-            write_json(verdict.as_dict(fail_on))
-    _end(verdict, outputs, most=max_findings, quiet=quiet, is_listed=not (json or quiet or outputs.on_stdout))
-
-
-def _settings(config: Path | None, baseline: Path | None, mode: str | None) -> GateConfig:
-    """The configuration, with what flags say instead.
-
-    Raises:
-        UsageError: it cannot be read, or there is no such mode or baseline.
-    """
-    from dataclasses import replace
-
-    from instructsel.gates.config import MODES, NIGHTLY, GateConfig
-
-    if mode is not None and mode not in MODES:
-        raise UsageError.named(mode, MODES, noun="mode of a gate")
-    if baseline is not None and not baseline.exists():
-        raise UsageError(f"There is no baseline {baseline}.", fix=f"Make one with: instructsel gate baseline create POOL -o {baseline}")
-    settings = GateConfig.near() if config is None else GateConfig.read(config)
-    if mode is not None:
-        settings = replace(settings, nightly=mode == NIGHTLY)
-    return settings if baseline is None else replace(settings, baseline=baseline)
+            write_json(verdict.as_dict(written.fail_on))
+    _end(verdict, outputs, most=written.max_findings, quiet=quiet, is_listed=not (json or quiet or outputs.on_stdout))
 
 
 def _configured_files(settings: GateConfig) -> list[str]:

@@ -7,7 +7,7 @@
 Plants: every kind of `plants_*.py` at each of its strengths is planted 20 times into rows of each pool, seeded; recall is the share of
 planted rows that one of the checks named for the kind names, with its count. dropoutt's findings list a few rows and count all, so its
 recall is what its count rises by over the same clean rows, at most all, by the most favourable of its checks of the kind. False alarms: the
-share of untouched rows that a check names. Real pools hold real defects, so a part of these alarms are none; both tools see the same rows.
+share of untouched rows that a check names and counts; those that it reports one severity lower, as it does invented data, are told beside. Real pools hold real defects, so a part of these alarms are none; both tools see the same rows.
 Speed: processor seconds of whole commands, with those of the processes they start, both in turn, medians.
 Writes benchmarks/results/gate_PART.json; what is written says which targets are missed.
 """
@@ -148,15 +148,21 @@ def config(settings: Settings, more: Mapping[str, Any] | None = None, kinds: Seq
     return GateConfig.of(table, settings.work, where="the benchmark")
 
 
-def named_lines(path: Path, asked: GateConfig) -> dict[str, set[int]]:
-    """Check → the lines of a file that it names, from 0."""
+def named_lines(path: Path, asked: GateConfig, *, counting: bool = False) -> dict[str, set[int]]:
+    """Check → the lines of a file that it names, from 0.
+
+    Args:
+        path: the file.
+        asked: the checks.
+        counting: whether lines are left out that a check reports one severity lower and does not count, as those of invented data.
+    """
     verdict = gate(Pool.read(path, limits=None), asked)
     lines: dict[str, set[int]] = {result.check.kind: set() for result in verdict.results if result.state not in ("skipped", "crashed")}
     for result in verdict.results:
         if result.state == "crashed":
             raise RuntimeError(f"{result.check.kind}: {result.statement}")
         for finding in result.findings:
-            if finding.place is not None:
+            if finding.place is not None and not (counting and finding.severity != result.severity):
                 lines[result.check.kind].add(finding.place.line - 1)
     return lines
 
@@ -346,8 +352,9 @@ def untouched(settings: Settings) -> dict[str, Any]:
         folder = settings.work / "untouched"
         shutil.rmtree(folder, ignore_errors=True)
         path = write_lines(folder / "rows.jsonl", picked)
-        lines = named_lines(path, config(settings))
+        reported, lines = named_lines(path, config(settings)), named_lines(path, config(settings), counting=True)
         entry: dict[str, Any] = {"rows": len(picked), "named": {kind: len(found) for kind, found in lines.items()}}
+        entry["reported_beside"] = {kind: n for kind, found in reported.items() if (n := len(found - lines[kind]))}
         if settings.rival is not None:
             scan = settings.rival.scan(folder, settings.work / "rival")
             entry["rival"] = dict(scan.totals)

@@ -26,6 +26,8 @@ DANGLING: Final = re.compile(
     r")$"
 )
 """Words of a sentence that goes on."""
+ARTICLE: Final = re.compile(r"\b(?:the|an?|and|or|your|their|its)$")
+"""What no item of a list ends with, however short it is."""
 ITEM: Final = re.compile(r"^\s{0,12}(?:[-*•‣◦▪–]|\(?\d{1,3}[.)）、:]|\(?[a-zA-Z][.)])(?:\s+|$)")
 BARE_ITEM: Final = re.compile(r"^\s{0,12}(?:[-*•]|\(?\d{1,3}[.)]|#{1,6}|>)\s*(?:\*\*|__)?\s*$")
 SALUTATION: Final = re.compile(r"(?:dear|hi|hello|liebe|cher|estimad)\b", re.IGNORECASE)
@@ -108,10 +110,15 @@ RULE: Final = re.compile(r"\|(?:\s*:?-{2,}:?\s*\|?)+")
 FORMULA: Final = re.compile(r"\\[a-zA-Z]{2,12}\{")
 HEADING: Final = re.compile(r"#{2,6} \w")
 SQL: Final = re.compile(r"\b(?:SELECT|UPDATE|INSERT INTO|DELETE FROM|CREATE TABLE)\b")
+SQL_OPEN: Final = re.compile(r"\b(?:SELECT|UPDATE|INSERT|DELETE|WHERE|HAVING|VALUES|SET)\b.*(?:\s[<>=]=?|!=|<>|[(,])$")
+"""A line of a statement that ends at a sign that compares or opens."""
 SQL_END: Final = re.compile(r"\b(?:AND|OR|WHERE|FROM|SELECT|JOIN|ON|SET|VALUES|BY|IN|LIKE|INTO|AS)$")
 ELSEWHERE: Final = re.compile(
-    r"\b(?:der|die|das|den|dem|des|und|oder|im|von|wird|werden|le|la|les|un|une|du|et|ou|de|que|qui|ne|sur|au|aux|el|los|las|y|o|con|por|"
-    r"il|lo|gli|di|che|un'|uno|os|um|uma|em|do|da|van|met|en|ett|och|att|på|na|i|z|w|się|в|на|не|с|по|к|от|у|из)$"
+    r"\b(?:der|die|das|den|dem|des|und|oder|im|von|wird|werden|eines|für|als|zur|zum|beim|deren|dessen|"
+    r"le|la|les|un|une|du|et|ou|de|que|qui|ne|sur|au|aux|dans|pour|avec|par|est|sont|cette|ces|ses|leurs?|très|dont|"
+    r"el|los|las|y|o|con|por|del|al|para|como|pero|su|sus|muy|cuyo|cuya|il|lo|gli|di|che|un'|uno|dal|dalle|dallo|nel|nelle|sul|sulle|alla|alle|delle|dei|degli|del|per|come|quali|"
+    r"os|um|uma|em|do|da|dos|das|pelo|pela|com|ao|mais|van|met|en|een|het|voor|naar|bij|hun|deze|ett|och|att|på|som|til|for|med|na|i|z|w|się|do|od|za|dla|że|oraz|"
+    r"в|на|не|с|по|к|от|у|из|и|а|но|или|что|как|для|за|до|при|о|об|нём|который|которая|которое|которые|ve|bir|ile|için|gibi|daha)$"
 )
 """Words of other languages behind which a sentence goes on."""
 MUST_FOLLOW: Final = "at a sign that something must follow"
@@ -145,6 +152,8 @@ def unfinished(text: str) -> str | None:
     if text[0] == "<" and text[-1] != ">" and _markup_left_open(text):
         return "inside markup that never closes"
     if last[-1].isupper() and SQL_END.search(last[-20:]) and SQL.search(text[:CODE_TAIL]):
+        return MID_STATEMENT
+    if last[-1] in "<>=(," and SQL_OPEN.search(last) and SQL.search(text[:CODE_TAIL]):
         return MID_STATEMENT
     if is_code(text):
         return _unfinished_code(text)
@@ -252,6 +261,8 @@ def _unfinished_prose(text: str, last: str) -> str | None:
 
 def _mid_sentence(text: str, last: str, words: int) -> str | None:
     """Whether the last line is a sentence that goes on."""
+    if ITEM.match(last) and words > 2 and ARTICLE.search(last) and SENTENCE.search(text[-TAIL:]):
+        return MID_SENTENCE
     if _is_verse(text):
         return None
     tail = text[-TAIL:]

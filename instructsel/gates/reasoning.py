@@ -16,7 +16,9 @@ from typing import Final
 from instructsel.pool.message import Message
 from instructsel.text import is_blank
 
-WORDS: Final = "think|thinking|thought|thoughts|reasoning|seed:think"
+WORDS: Final = (
+    "think|thinking|thought|thoughts|reasoning|seed:think|scratchpad|inner_monologue|internal_monologue|chain_of_thought|thought_process"
+)
 """Names of elements that hold reasoning."""
 MARK: Final = re.compile(
     rf"<(?P<close>/)?(?P<name>{WORDS})>"

@@ -20,7 +20,6 @@ GROUP: Final = 10
 """Words of a group whose share is counted; see `repeated_share`."""
 EIGHT: Final = 8
 """Signs that are compared at a time: a run of 24 holds two eights of them, wherever it begins."""
-SAME: Final = np.uint64(0x0101010101010101)
 SPACES: Final = np.uint64(0x2020202020202020)
 
 _WORDS: Final = AsciiHashes(bytes(range(256)).lower())
@@ -124,9 +123,9 @@ def _is_letter(signs: NDArray[np.uint8]) -> Mask:
 
 
 def _runs_of_a_sign(spans: Spans, ends: Counts) -> Mask:
-    """Whether a text may have a sign again and again, other than a space."""
+    """Whether a text may have a sign, or two or four of them, again and again, other than spaces."""
     eights = np.frombuffer(spans.raw[: len(spans.raw) // EIGHT * EIGHT], dtype=np.uint64)
-    same = (eights[1:] == eights[:-1]) & (eights[1:] == (eights[1:] & np.uint64(0xFF)) * SAME) & (eights[1:] != SPACES)
+    same = (eights[1:] == eights[:-1]) & (eights[1:] != SPACES)
     may = np.zeros(len(ends), dtype=bool)
     may[np.minimum(np.searchsorted(ends, np.flatnonzero(same) * EIGHT), len(ends) - 1)] = True
     return may

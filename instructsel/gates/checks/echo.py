@@ -19,6 +19,10 @@ LENGTHS: Final = 1.6
 """How many times as long as one another prompt and answer may be, to be compared by words."""
 HEAD: Final = 48
 """Characters at the beginning of a prompt, where it says what to do."""
+LABEL: Final = re.compile(r"\s*(?:question|q|prompt|instruction|input|user|human|task|problem|query)\s*[:.]\s+", re.IGNORECASE)
+"""What may stand in front of a prompt that is told again."""
+LEAST_SAME: Final = (3, 12)
+"""Words and characters of a question that is the whole of its answer."""
 COMMENT: Final = frozenset("#/\"'*-<;")
 """How code begins that says what it is for."""
 WORD: Final = re.compile(r"\w+")
@@ -49,6 +53,8 @@ class Echo(RowCheck):
         """Every answer that is its prompt again."""
         for answer in answers(change):
             if len(answer.text) < self.min_characters or len(answer.prompt.strip()) < self.min_characters:
+                if answer.prompt.rstrip().endswith("?") and _is_same(answer.text, answer.prompt):
+                    yield answer.hit(f"{answer.name} repeats its prompt: 100% of it.", value=1.0)
                 continue
             share = self.share(answer.text, answer.prompt)
             if share is not None:
@@ -58,6 +64,8 @@ class Echo(RowCheck):
         """How much of a prompt stands in an answer that repeats it; None for an answer of its own."""
         if not _may_hold(text, prompt):
             return None
+        if label := LABEL.match(text):
+            text = text[label.end() :]
         raw_text, raw_prompt = text, prompt
         text, prompt = _plain(text), _plain(prompt)
         # What repeats a prompt has its beginning.
@@ -77,6 +85,13 @@ class Echo(RowCheck):
             return None
         common = len(ours & theirs) / max(len(ours), len(theirs))
         return common if common >= self.min_share else None
+
+
+def _is_same(text: str, prompt: str) -> bool:
+    """Whether an answer is a question of a few words, and nothing else."""
+    label = LABEL.match(text)
+    asked = _plain(prompt)
+    return len(asked) >= LEAST_SAME[1] and asked.count(" ") + 1 >= LEAST_SAME[0] and _plain(text[label.end() :] if label else text) == asked
 
 
 def _may_hold(text: str, prompt: str) -> bool:

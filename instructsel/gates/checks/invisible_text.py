@@ -32,6 +32,8 @@ MISREAD: Final = re.compile(f"[\xc2-\xdf][{CONTINUED}]|[\xe0-\xef][{CONTINUED}]{
 SURE: Final = frozenset("ÂÃâïð")
 """First letters of such a sequence that need no second one."""
 MISREAD_MAC: Final = re.compile("‚Ä[ôúùìîò¶]|[A-Za-z]√[©®†°≥¶ßº§±]")
+MISREAD_CYRILLIC: Final = re.compile("(?:[РС][ЂЃ‚ѓ„…†‡€‰Љ‹ЊЌЋЏђ‘’“”•–—™љ›њќћџ\xa0ЎўЈ¤Ґ¦§Ё©Є«¬\xad®Ї°±Ііґµ¶·ё№є»јЅѕї]){3,}")
+"""Cyrillic in UTF-8 that was read as Windows-1251: of its letters every other one is one of two capitals."""
 LITERALS: Final = ("锟斤拷", "烫烫烫", "屯屯屯")
 """What Chinese encodings make of replacement characters and of memory without a content."""
 ACCENTED: Final = re.compile("[\xc0-\xff]{6,}")
@@ -152,7 +154,7 @@ def _misread(text: str) -> list[tuple[int, int]]:
             sure = sure or match[0][0] in SURE
     if len(places) < 2 and not sure:
         places = []
-    places += [match.span() for match in MISREAD_MAC.finditer(text)]
+    places += [match.span() for pattern in (MISREAD_MAC, MISREAD_CYRILLIC) for match in pattern.finditer(text)]
     places += [(text.find(literal), text.find(literal) + len(literal)) for literal in LITERALS if literal in text]
     words = [match.span() for match in ACCENTED.finditer(text)]
     return places + (words if len(words) > 1 else [])

@@ -11,7 +11,7 @@ from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
 from instructsel.gates.endings import is_code
-from instructsel.gates.languages import IdentifiedTexts, alike, has_sentences, identified_texts, identifier
+from instructsel.gates.languages import ENGLISH_TEXT, IdentifiedTexts, alike, has_sentences, identified_texts, identifier, is_short_english
 from instructsel.gates.scripts import is_partly_in
 from instructsel.gates.texts import Answer, answers
 
@@ -37,7 +37,7 @@ class LanguageMismatch(RowCheck):
     """Responses whose language is not that of their prompt.
 
     Prompts that want a translation or name a language count for nothing, nor do code and texts of fewer than 40 characters, unless their
-    writing system is not Latin, which tells enough. A prompt has the languages of its parts: an instruction in English about a passage in French may be answered in either.
+    writing system is not Latin or, of prompts, whose words are English, which tells enough. A prompt has the languages of its parts: an instruction in English about a passage in French may be answered in either.
     """
 
     number: ClassVar[str] = "IS021"
@@ -89,11 +89,14 @@ class LanguageMismatch(RowCheck):
             else []
         )
         prompted = ([] if first is None else [first]) + [result for part in parts if (result := teller.of_part(part)) is not None]
+        is_short = is_short_english(answer.prompt)
+        if is_short and (not prompted or prompted[0][1] < self.min_probability):
+            prompted = [ENGLISH_TEXT]
         if not prompted or any(alike(identified[0], result[0]) for result in prompted):
             return None
         first = prompted[0]
         if first[1] < self.min_probability or OTHER_LANGUAGE.search(context) or (CODE.search(answer.prompt) and CODE.search(answer.text)):
             return None
-        if is_code(answer.text) or not (has_sentences(answer.text) and has_sentences(answer.prompt)):
+        if is_code(answer.text) or not (has_sentences(answer.text) and (is_short or has_sentences(answer.prompt))):
             return None
         return identified[0], first[0], min(identified[1], first[1])

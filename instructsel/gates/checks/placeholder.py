@@ -43,6 +43,10 @@ SURE: Final = frozenset(
         "yourname",
         "yourresponse",
         "youranswer",
+        "%s",
+        "%d",
+        "tbc",
+        "wip",
     ]
 )
 """Single words that are no answer, whatever is asked."""
@@ -138,6 +142,32 @@ PHRASES: Final = frozenset(
         "500 internal server error",
         "hello world placeholder",
         "lorem ipsum",
+        "answer pending",
+        "response pending",
+        "answer to be added",
+        "answer to follow",
+        "response to follow",
+        "to be continued",
+        "to be written",
+        "to be provided",
+        "to be confirmed",
+        "not yet answered",
+        "not yet written",
+        "put your answer here",
+        "put answer here",
+        "write here",
+        "insert here",
+        "insert answer",
+        "insert response",
+        "insert text",
+        "add text here",
+        "your text here",
+        "your text",
+        "content goes here",
+        "description here",
+        "empty response",
+        "response unavailable",
+        "answer unavailable",
         "this is a placeholder",
         "this is a test",
         "this is a sample response",
@@ -207,6 +237,7 @@ DOUBTFUL: Final = frozenset(
         "placeholder",
         "xx",
         "timeout",
+        "pending",
         "loading",
         "foo",
         "deleted",
@@ -239,11 +270,18 @@ OF_PROGRAMS: Final = re.compile(
 WRAPPING: Final = " \t\r\n.!…:;*_\"'`~-–—()[]{}<>#/\\|"
 """What may stand around a placeholder."""
 ELLIPSIS: Final = re.compile(r"[\s.…·•\-–—_?*~、。，]+$")
+SLOT: Final = (
+    r"(?:(?:sur|first |last |full )?names?|company|organi[sz]ation|employer|school|university|institution|department|city|town|state|country|location|venue|product|service|(?:job |event )?title|position|role|address|"
+    r"(?:phone|telephone|account|order|reference|invoice|contact)?[ _]?number|phone|e-?mail(?: address)?|contact(?: information| details)?|website|url|web address|amount|price|salary|dates?|time|day|month|year|signature|recipient|sender|customer|client)"
+)
+"""What a letter leaves open."""
 SPOT: Final = re.compile(
     r"\[\s*(?:insert|enter|add|fill in|type|replace|put|specify|provide|write|paste|include|describe|state|todo|tbd|placeholder|your)(?:\s[^\[\]\n]{0,80})?\]"
-    r"|\[\s*(?:[A-Za-z]+ )?(?:name|company|city|country|product|address|phone number|email address)\s*\]"
-    r"|<\s*(?:insert|enter|add|fill in|replace|put|specify|paste|todo|tbd|placeholder|your answer|your response)\b[^<>\n]{0,80}>"
-    r"|\{\s*(?:insert|enter|fill in|replace|todo|tbd|placeholder)\b[^{}\n]{0,80}\}"
+    rf"|\[\s*(?!(?:an?|the|in|of|this)\b)(?:[A-Za-z'’]+[ _]){{0,3}}{SLOT}(?:[ _]here)?\s*\](?!\()"
+    r"|<\s*(?:insert|enter|add|fill in|replace|put|specify|paste|todo|tbd|placeholder|your)\b[^<>\n]{0,80}>"
+    r"|<[A-Za-z'’ ]{1,40} here>"
+    rf"|(?<![$\w{{]){{(?:first|last|full|company|user|customer|client|recipient|sender|product|phone|e?mail|contact|your)_?{SLOT}}}"
+    r"|\{\s*(?:insert|enter|fill in|replace|todo|tbd|placeholder|your)\b[^{}\n]{0,80}\}"
     r"|\blorem ipsum dolor\b|\bTODO: |\bFIXME\b|_{3,} \(insert|\bXX/XX/XXXX\b|\[TODO\]|\[TBD\]|\[PLACEHOLDER\]|\(insert [^()\n]{1,60} here\)",
     re.IGNORECASE,
 )

@@ -121,6 +121,15 @@ ANYWHERE: Final = Phrases.of(
         r"|^please (?:do not|don't) ask me to\b",
     ),
     (
+        "fulfilling|answering|completing|complying|providing|discussing|responding to|assisting with|engaging",
+        r"\b(?:fulfilling|answering|completing|complying with|providing|discussing|responding to|assisting with|engaging (?:in|with)) (?:this|that|your|such(?: an?)?|these) (?:\w+ )?(?:requests?|questions?|prompts?|topics?|content|quer(?:y|ies)|information|tasks?)"
+        r" (?:would|could|may|might|is|goes) (?:be )?(?:inappropriate|unethical|harmful|dangerous|illegal|irresponsible|against|a violation|not (?:be )?(?:appropriate|possible|something|allowed|permitted|within))\b",
+    ),
+    (
+        "falls outside|is outside|lies outside|falls beyond|is beyond|goes beyond|outside of what|outside my|beyond my",
+        r"\b(?:(?:that|this|your|the) (?:request|question|topic|task|prompt|query|subject)|this|that|it)(?:'s| is| falls| lies| goes) (?:outside|beyond)(?: of)? (?:what i(?:'m| am| can|'ve)\b|(?:the )?(?:scope|range|bounds) of (?:what i|my)\b|my (?:\w+ )?(?:scope|capabilit|abilit|guidelines|remit|programming|expertise|permissions))",
+    ),
+    (
         "request can't|request cannot|request can not|unable to process|unable to fulfil|not able to process|unable to complete|unable to a",
         r"\b(?:your|this) request (?:can't|cannot|can not) be (?:fulfil\w+|completed|answered|processed|honou?red|granted|carried out)\b"
         r"|\bwe(?:'re| are) (?:unable|not able) to (?:process|fulfil|complete|answer|assist with) (?:your|this|that)\b",
@@ -140,15 +149,15 @@ ANYWHERE: Final = Phrases.of(
     ("not programmed|not designed|not comfortable", r"\bi(?: a|')m (?:not programmed|not designed|not comfortable) (?:to|with|for) \w+"),
     (
         "ki-modell|leider|tut mir leid|entschuldigung|ich kann|kann ich|darf ich|ich darf|bedaur|verzeih|nicht in der lage|verstößt",
-        r"\b(?:(?:es )?tut mir (?:sehr )?leid|entschuldigung|leider|verzeihung|ich bedauere?)[,.:]?(?: aber)? (?:ich )?(?:kann|darf|bin|werde) (?:ich )?(?:\w+ ){0,8}?(?:nicht|keine?n?r?)\b|\bich (?:kann|darf|werde) (?:ihnen |dir |euch )?(?:dabei |hierbei |damit |bei dieser \w+ |bei diesem \w+ |diese \w+ |dieser \w+ )?(?:leider )?(?:nicht|keine?) (?:\w+ ){0,3}?(?:helfen|weiterhelfen|behilflich|unterstützen|beantworten|erfüllen|nachkommen|bereitstellen|entsprechen|geben)|\bich bin (?:leider )?nicht in der lage|\b(?:das|dies|dabei|damit|dazu|hierbei|diese \w+|diesen \w+|darauf) (?:kann|darf|werde) ich (?:dir |ihnen |euch )?(?:leider |hier )?(?:nicht|keine?n?) (?:\w+ ){0,3}?(?:\w*helfen|behilflich|unterstützen|beantworten|antworten|erfüllen|nachkommen|bereitstellen|entsprechen|geben|sagen|machen|tun|schreiben|bearbeiten|teilen)|\bich (?:kann|darf) (?:diese|dieses|diesen|solche|die|das) (?:\w+ ){1,3}?nicht (?:weitergeben|teilen|geben|beantworten|bearbeiten|erfüllen|schreiben|erstellen|herausgeben|nennen)|\b(?:das|dies|die anfrage|diese anfrage) verstößt gegen (?:meine|unsere|die) (?:\w+ )?(?:richtlinien|grundsätze|prinzipien|nutzungs\w+)",
+        r"\b(?:(?:es )?tut mir (?:sehr )?leid|entschuldigung|leider|verzeihung|ich bedauere?)[,.:]?(?: aber)? (?:ich )?(?:kann|darf|bin|werde) (?:ich )?(?:\w+ ){0,8}?(?:nicht|keine?n?r?)\b|\bich (?:kann|darf|werde) (?:ihnen |dir |euch )?(?:dabei |hierbei |damit |bei dieser \w+ |bei diesem \w+ |diese \w+ |dieser \w+ )?(?:leider )?(?:nicht|keine?) (?:\w+ ){0,3}?(?:helfen|weiterhelfen|behilflich|unterstützen|beantworten|erfüllen|nachkommen|bereitstellen|entsprechen|geben)|\bich bin (?:leider )?nicht in der lage|\b(?:das|dies|dabei|damit|dazu|hierbei|diese \w+|diesen \w+|darauf) (?:kann|darf|werde) ich (?:dir |ihnen |euch )?(?:leider |hier |aus \w+(?: \w+)? )?(?:nicht|keine?n?) (?:\w+ ){0,3}?(?:\w*helfen|behilflich|unterstützen|beantworten|antworten|erfüllen|nachkommen|bereitstellen|entsprechen|geben|sagen|machen|tun|schreiben|bearbeiten|teilen)|\bich (?:kann|darf) (?:diese|dieses|diesen|solche|die|das) (?:\w+ ){1,3}?nicht (?:weitergeben|teilen|geben|beantworten|bearbeiten|erfüllen|schreiben|erstellen|herausgeben|nennen)|\b(?:das|dies|die anfrage|diese anfrage) verstößt gegen (?:meine|unsere|die) (?:\w+ )?(?:richtlinien|grundsätze|prinzipien|nutzungs\w+)",
     ),
     (
-        "je suis désolé|désolée|désolé|je ne peux|je suis dans l'incapacité|je ne suis pas en mesure|je regrette|à l'encontre",
-        r"\bdésolée?s?[,.]? (?:mais )?(?:en tant [\w' ]{1,50},? )?(?:je|cela|il m'est)\b[^.\n]{0,20}\b(?:ne peux|ne suis pas|ne puis|n'ai pas|impossible)|\bje (?:ne peux (?:malheureusement )?pas|ne suis (?:malheureusement )?pas (?:en mesure|capable|autorisé)|ne puis) (?:vous |t'|te |d'|de |l')?(?:vous |t'|te |y )?(?:aider|assister|répondre|fournir|satisfaire|donner|accéder|créer|générer|écrire|rédiger|participer|accomplir|faire)|\b(?:va|vont) à l'encontre de (?:mes|mon|nos) ",
+        "je suis désolé|désolée|désolé|je ne peux|je suis dans l'incapacité|je ne suis pas en mesure|je regrette|à l'encontre|il m'est|ne m'est",
+        r"\bil (?:m'est (?:malheureusement )?impossible|ne m'est (?:malheureusement )?pas possible) de (?:vous |t'|te |d'|de |l')?(?:vous |te |y )?(?:aider|assister|répondre|fournir|satisfaire|donner|accéder|créer|générer|écrire|rédiger|traiter)|\bdésolée?s?[,.]? (?:mais )?(?:en tant [\w' ]{1,50},? )?(?:je|cela|il m'est)\b[^.\n]{0,20}\b(?:ne peux|ne suis pas|ne puis|n'ai pas|impossible)|\bje (?:ne peux (?:malheureusement )?pas|ne suis (?:malheureusement )?pas (?:en mesure|capable|autorisé)|ne puis) (?:vous |t'|te |d'|de |l')?(?:vous |t'|te |y )?(?:aider|assister|répondre|fournir|satisfaire|donner|accéder|créer|générer|écrire|rédiger|participer|accomplir|faire)|\b(?:va|vont) à l'encontre de (?:mes|mon|nos) ",
     ),
     (
-        "lo siento|no puedo|disculpa|lamento|me temo|en contra de mis",
-        r"\b(?:lo siento|lo lamento|disculpa|disculpe|lamento|perdón|perdona)[^.\n]{0,40}\bno (?:puedo|me es posible|estoy|tengo|podré)|\bno (?:puedo|me es posible|podré|estoy (?:autorizad[oa]|en condiciones)) (?:\w+ )?(?:ayudar|asistir|cumplir|proporcionar|responder|ofrecer|brindar|darte|darle|generar|crear|escribir|participar|hacer eso)|\bme temo que no puedo\b|\bva en contra de (?:mis|nuestras) ",
+        "lo siento|no puedo|disculpa|lamento|me temo|en contra de mis|no me es posible|lamentablemente|desafortunadamente|desgraciadamente",
+        r"\b(?:lo siento|lo lamento|disculpa|disculpe|lamento|perdón|perdona|lamentablemente|desafortunadamente|desgraciadamente)[^.\n]{0,40}\bno (?:puedo|me es posible|estoy|tengo|podré)|\bno (?:puedo|me es posible|podré|estoy (?:autorizad[oa]|en condiciones)) (?:\w+ )?(?:ayudar|asistir|cumplir|proporcionar|responder|ofrecer|brindar|darte|darle|generar|crear|escribir|participar|hacer eso)|\bme temo que no puedo\b|\bva en contra de (?:mis|nuestras) ",
     ),
     (
         "mi dispiace|non posso|spiacente|mi scuso|purtroppo|non sono in grado",

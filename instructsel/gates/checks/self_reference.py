@@ -41,6 +41,25 @@ ENGLISH: Final = (
         r"\b(?:as|being) an? (?:ai |virtual |digital |online ){1,2}(?:assistant|chat ?bot),? (?:i\b|my\b)|\bi(?: a|')m (?:just |only )?an? (?:ai |virtual |digital ){0,2}(?:chat ?bot)\b",
     ),
     (
+        "machine learning model|machine-learning model|computer program|software program|neural network|piece of software|as a bot|as a machine|being a bot|being a machine",
+        r"\b(?:i am|i'm) (?:just |only |merely |simply |really |nothing but )*an? (?:trained |mere |simple )?(?:machine[ -]learning (?:model|system|algorithm)|computer program|software program|(?:artificial )?neural network|piece of software)(?=[,.;!)]| and (?:i|so)\b| so\b| that| without| with no| trained| designed)(?!, (?:not|a)\b)"
+        r"|\b(?:as|being) an? (?:mere )?(?:machine[ -]learning (?:model|system|algorithm)|computer program|software program|neural network|bot|machine), ?(?:i|my)\b",
+    ),
+    (
+        "virtual assistant|digital assistant|automated assistant|talking to|chatting with|speaking with|speaking to|talking with",
+        r"\b(?:i am|i'm) (?:just |only )?an? (?:virtual|digital|automated) assistant(?=[,.;!)] ?(?:so|and|not|i|without|which means)?\b|,? (?:so|and) i\b| (?:created|developed|trained|built|made|powered) by)"
+        rf"|\byou(?:'re| are) (?:now |currently |actually )?(?:talking|chatting|speaking|interacting) (?:to|with) (?:{PRODUCTS}|an? (?:ai\b|ai-powered|language model|chat ?bot|machine|computer program))",
+    ),
+    (
+        "browsing|internet access|access to the internet|real-time",
+        r"\bi (?:do not|don't|lack) (?:have )?(?:any )?(?:(?:real[- ]time|live|internet|web|online) ){1,2}(?:browsing |search |data |information )?(?:capabilit(?:y|ies)|access|abilit(?:y|ies)|browsing)\b"
+        r"|\bi (?:do not|don't) have (?:any )?(?:access to (?:the )?(?:internet|web|live data)|browsing (?:capabilities|abilities|access))",
+    ),
+    (
+        "i was programmed|i have been programmed|i've been programmed|i am programmed|i'm programmed|my programming|my creators|my developers",
+        rf"\bi(?:'m| am| was| have been|'ve been) (?:only |just )?programmed (?:to|by|not|with)\b|\bmy (?:creators|developers)(?:,| at| have|,? {MAKERS})",
+    ),
+    (
         "knowledge cutoff|knowledge cut-off|training cutoff|training cut-off|knowledge cut off|training data cutoff",
         r"\b(?:my|of the|as of|at my|to my|latest) (?:last |latest |current )?(?:knowledge|training)(?: data)? ?cut[- ]?off\b|\bknowledge cut[- ]?off (?:date )?(?:is|was|of|in)\b.{0,40}\b20\d\d",
     ),

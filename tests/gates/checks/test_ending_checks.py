@@ -99,6 +99,9 @@ LOOPS = [
     PARAGRAPH + " " + "It is open at noon and at night. " * 8,
     "a" * 200,
     "港口是开放的。" * 12,
+    PARAGRAPH + " " + "港口是开放的。" * 12,
+    PARAGRAPH + " " + "!?" * 20,
+    PARAGRAPH + " " + "4, 5, 6, " * 40,
     "हाँ ठीक है " * 15,
     "ha" * 80,
 ]
@@ -113,6 +116,8 @@ NO_LOOPS = [
     "\n".join(f"Ship {name} lies in basin {number}." for number, name in enumerate("ABCDEFGHIJKL")),
     "if a:\n    x()\n}\n}\n}\n}\n}\n}",
     "no no no no",
+    "Open!!! Really?! Yes!?!?",
+    "4, 5, 6, " * 6,
 ]
 
 
@@ -139,7 +144,17 @@ def test_fewer_repetitions_count_where_a_configuration_says_so() -> None:
 QUESTION = "Describe the two basins of the harbor of Brest, and say which of them holds more ships."
 
 
-@pytest.mark.parametrize("response", [QUESTION, QUESTION.upper(), QUESTION + " The larger one.", QUESTION.replace("Brest,", "Brest")])
+@pytest.mark.parametrize(
+    "response",
+    [
+        QUESTION,
+        QUESTION.upper(),
+        QUESTION + " The larger one.",
+        QUESTION.replace("Brest,", "Brest"),
+        f"Question: {QUESTION}",
+        f"Q. {QUESTION}",
+    ],
+)
 def test_a_response_that_is_its_prompt_is_an_echo(response: str) -> None:
     assert flags("echo", row(response, QUESTION))
 
@@ -157,6 +172,12 @@ def test_a_response_that_is_its_prompt_is_an_echo(response: str) -> None:
 )  # fmt: skip
 def test_an_answer_of_its_own_is_no_echo(prompt: str, response: str) -> None:
     assert not flags("echo", row(response, prompt))
+
+
+def test_a_short_question_that_is_the_whole_answer_is_an_echo_and_a_greeting_is_none() -> None:
+    assert flags("echo", row("Question: Is the tide high?", "Is the tide high?"))
+    assert not flags("echo", row("Good morning!", "Good morning!"))
+    assert not flags("echo", row("Is it high?", "Is the tide high?"))
 
 
 @pytest.mark.parametrize("response", ["ok", "K", "Hm", ".", "xyz", "lol"])
@@ -218,6 +239,9 @@ def test_the_first_half_of_a_year_is_a_cut() -> None:
         'Here is the file:\n{\n  "name": "Anna",\n  "length": 30,\n  "ports": ["Brest"',
         "<html>\n<body>\n<ul>\n<li>Anna</li>\n<li>Ber",
         "SELECT name, length FROM ships WHERE length > 10 AND",
+        "SELECT name, length FROM ships WHERE length >",
+        "So it goes:\n1. Open the gate.\n2. Wait for the tide.\n3. Start the",
+        "Il porto ha due bacini. Il più grande fu costruito nel 1865 e si trova nel nord, con le navi dalle",
         "## The ships\n\nThere are two of them.\n\n## The quays",
         "We have $a^2 + b^2 = c^2$. Therefore it is $c = \\sqrt{a^2 +",
         "Der Hafen hat zwei Becken. Das größere wurde 1865 gebaut und liegt im Norden der Stadt. Im Winter fährt die",
@@ -236,6 +260,7 @@ def test_tables_structures_pages_and_sentences_of_other_languages_are_cut_off_in
         'Here is the file:\n{\n  "name": "Anna"\n}',
         "<html>\n<body>\n<p>Anna</p>\n</body>\n</html>",
         "SELECT name, length FROM ships WHERE length > 10",
+        "SELECT <columns> FROM <table> WHERE <column> = <value>",
         "print(1)\n# Output: 1",
         "Er sagt, der Hafen ist alt. Die Stadt liegt am Meer. Das Tor geht dann auf",
     ],

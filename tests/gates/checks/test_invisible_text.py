@@ -26,6 +26,7 @@ from tests.gates.checks.asking import dialogue, flags, hits, row
         ("It is the harborâ€™s oldest quay.", "mojibake"),
         ("Il y a 3Â°C.", "mojibake"),
         ("Ðœосква и Ð¡анкт", "mojibake"),
+        ("Гавань".encode().decode("cp1251", "replace").replace("\ufffd", "°"), "mojibake"),
         ("It‚Äôs open.", "mojibake"),
         ("e\u0301te\u0301", "decomposed"),
     ],
@@ -49,6 +50,7 @@ def test_what_nobody_sees_is_reported_with_its_kind(text: str, kind: str) -> Non
         "Ö–B and Ä“quote",
         "Tiếng Việt, česky, polski: zażółć gęślą jaźń",
         "수도는 서울입니다. 中文，日本語。",
+        "Річка Рось — «Рёв» СЁстры",
         "\x0cA page begins.",
     ],
 )

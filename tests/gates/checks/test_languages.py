@@ -46,6 +46,14 @@ def test_a_response_in_another_language_than_its_prompt_is_reported(language: st
     assert not flags("language-mismatch", row(TEXTS[language], TEXTS[language] + " …"))
 
 
+@pytest.mark.parametrize("prompt", ["What is a lock?", "Name two old harbors.", "How does a tug work in winter?"])
+def test_a_short_prompt_in_english_asks_for_an_answer_in_english(prompt: str) -> None:
+    assert flags("language-mismatch", row(TEXTS["de"], prompt))
+    assert not flags("language-mismatch", row(TEXTS["en"], prompt))
+    assert not flags("language-mismatch", row(TEXTS["de"], "Was ist ein Lock?"))
+    assert not flags("language-mismatch", row(TEXTS["de"], "Name two old harbors in German."))
+
+
 @pytest.mark.parametrize(
     ("prompt", "response"),
     [

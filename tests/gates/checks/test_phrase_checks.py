@@ -26,6 +26,11 @@ REFUSALS = [
     "My guidelines prevent me from answering.",
     "I'm going to have to decline.",
     "It is not possible for me to help with that.",
+    "I apologize, but answering this question would be irresponsible.",
+    "Regrettably, your request is outside the scope of what I may discuss.",
+    "Das kann ich aus rechtlichen Gründen nicht beantworten.",
+    "Il m'est malheureusement impossible de répondre à cette question.",
+    "Desafortunadamente, no me es posible escribir ese texto.",
     "I really can't help you with this.",
     "I am prohibited from answering such questions.",
     "We're sorry, but we are unable to process your request.",
@@ -52,6 +57,8 @@ REFUSALS = [
     "Tyvärr kan jag inte hjälpa till med det.",
 ]
 NO_REFUSALS = [
+    "Answering this question is easy: look at the tide table.",
+    "The house is outside the walls, and the garden lies beyond my street.",
     "I can't help but admire the old harbor.",
     "I cannot wait to see the tide come in.",
     "The pilot cannot leave the bridge, and the crew can't help him.",
@@ -150,6 +157,12 @@ VOICES = [
     "As of my last update, the bridge was closed.",
     "My training data ends in 2023.",
     "As a large language model, I have no boat.",
+    "I'm only a computer program, so I cannot swim.",
+    "As a machine learning model, I have never seen the sea.",
+    "I am a digital assistant, so I have no hands.",
+    "You are chatting with Gemini, which knows the tides.",
+    "I don't have internet access, so look up the tides.",
+    "I was programmed to speak of ships.",
     "Als KI-Sprachmodell habe ich keine Meinung.",
     "En tant que modèle de langage, je n'ai pas d'avis.",
     "Como modelo de lenguaje, no tengo opiniones.",
@@ -173,6 +186,9 @@ NO_VOICES = [
     "A language model predicts the next word; as with any language model, there are limits.",
     "The system is being used as an AI assistant in three ports.",
     "I am a sailor, and my training took two years.",
+    "As a machine learning model, a random forest sorts ships well.",
+    "I'm a virtual assistant with ten years of experience in ports.",
+    "The buoy is programmed to blink.",
     "Artificial intelligence is a field of computer science.",
     "Claude Monet painted the harbor at Le Havre.",
     "The Gemini twins are a constellation; I'm Gemini by birth sign.",
@@ -209,6 +225,7 @@ PLACEHOLDERS = [
     "TODO", "todo.", "TBD", "N/A", "n/a", "<noinput>", "No output", "nan", "null", "None", "...", "…", "[insert answer here]", "string", "xxx",
     "Your answer here", "[placeholder]", "Lorem ipsum dolor sit amet, consectetur adipiscing elit.", "Dear [insert name], the harbor is open.",
     "The harbor of {{city}} is open.", "The harbor is open from {{ opening_time }}.", "<%= response %>", "[object Object]", "待补充", "#N/A", "<Your response>", "output", "Response:",
+    "%s", "pending", "To be written.", "answer to follow", "Dear [Captain's Name], it is open.", "The berth costs [amount].", "It opens on [date].", "Call {phone_number} first.", "Yours, <your full name>",
 ]  # fmt: skip
 
 
@@ -237,6 +254,9 @@ def test_what_programs_leave_is_no_answer_to_a_question(response: str) -> None:
         ("Complete the code.", "```\n{{ name }}\n```\nThat is all."),
         ("Is it open?", "Unknown, but the gate is shut on Sundays."),
         ("Describe the harbor.", "Todo el puerto es azul."),
+        ("Describe the harbor.", "It is on its [website](https://example.com), beside the [address](https://example.com)."),
+        ("Describe the harbor.", "The depth grows with the power of [a number]."),
+        ("Is the ferry late?", "Pending repairs, it does not sail."),
     ],
 )
 def test_what_is_an_answer_is_no_placeholder(prompt: str, response: str) -> None:

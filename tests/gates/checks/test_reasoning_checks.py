@@ -17,6 +17,7 @@ PAIRS = [
     ("<thinking>", "</thinking>"),
     ("<reasoning>", "</reasoning>"),
     ("<Thought>", "</Thought>"),
+    ("<scratchpad>", "</scratchpad>"),
     ("[THINK]", "[/THINK]"),
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
     ("<|START_THINKING|>", "<|END_THINKING|>"),

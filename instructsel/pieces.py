@@ -1,7 +1,7 @@
 """Where a text can be cut so that its tokens are those of its pieces, one after the other: what counting and long texts need.
 
-Two kinds of tokenizers have such places. One that splits at white space before it looks anything up (BERT's) can be cut at white
-space; one of bytes that splits by GPT-2's expression or a descendant of it can be cut before a single space between two other
+Two kinds of tokenizers have such places. One that splits at white space and punctuation before it looks anything up (BERT's) can be cut
+there, and between two Chinese characters where it sets these apart; one of bytes that splits by GPT-2's expression or a descendant of it can be cut before a single space between two other
 characters. Of all others, and of texts in which neither place is certain, nothing is cut.
 """
 
@@ -21,16 +21,24 @@ EXPRESSIONS: Final = frozenset({GPT2, LLAMA3, QWEN2})
 """In all of them a space that follows a character other than white space begins the next piece."""
 
 WORDS: Final = "words"
+IDEOGRAPHS: Final = "ideographs"
+"""As WORDS, and each Chinese character is a word."""
 SPACES: Final = "spaces"
 
 ODD: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 """Control characters: Python splits at some of them, BERT's normalizer removes them."""
 CUT: Final = re.compile(r"(?<=\S)(?= \S)")
-WHITE: Final = re.compile("[ \t\n]")
+BESIDE_WORDS: Final = r"[ \t\n]|(?<=[!-/:-@\[-`{-~])(?=[0-9A-Za-z])"
+PLACES: Final = {
+    WORDS: re.compile(BESIDE_WORDS),
+    IDEOGRAPHS: re.compile(BESIDE_WORDS + "|(?<=[\u4e00-\u9fff])(?=[\u4e00-\u9fff])"),
+    SPACES: CUT,
+}
+"""Kind → where a long text can be cut."""
 BESIDE_WHITE: Final = re.compile(r" \s|\s |^ | $")
 
 WINDOW: Final = 1 << 20
-"""Characters that a tokenizer gets at a time: what it returns takes a hundred bytes for each."""
+"""Characters that a tokenizer gets at a time: what it returns takes a hundred bytes for each, and thrice that where it is not of ASCII."""
 KNOWN: Final = 1 << 18
 """Pieces whose number of tokens is remembered."""
 LONGEST: Final = 64
@@ -46,7 +54,7 @@ PROBES: Final = (
 
 
 def kind_of(tokenizer: Any) -> str | None:
-    """WORDS, SPACES, or None where texts are not cut.
+    """WORDS, IDEOGRAPHS, SPACES, or None where texts are not cut.
 
     Args:
         tokenizer: of the tokenizers library.
@@ -61,7 +69,7 @@ def kind_of(tokenizer: Any) -> str | None:
         return None
     kind = before.get("type")
     if kind == "BertPreTokenizer" and normalizer.get("type") in (None, "BertNormalizer"):
-        return WORDS
+        return IDEOGRAPHS if normalizer.get("handle_chinese_chars") else WORDS
     parts = before.get("pretokenizers", []) if kind == "Sequence" else [before]
     if normalizer.get("type") in (None, "NFC") and parts and _splits_at_spaces(parts):
         return SPACES
@@ -93,7 +101,7 @@ def _splits_at_spaces(parts: Sequence[dict[str, Any]]) -> bool:
 def stretches(text: str, kind: str | None, size: int) -> Iterator[str]:
     """A text in stretches of about so many characters, as far as it can be cut."""
     begin = 0
-    place = {WORDS: WHITE, SPACES: CUT}.get(kind or "")
+    place = PLACES.get(kind or "")
     while place is not None and len(text) - begin > size:
         found = place.search(text, begin + size)
         if found is None or found.start() >= len(text):
@@ -145,9 +153,10 @@ class TokenCounts:
         window: list[tuple[int, str]] = []
         size = 0
         for number, text in enumerate(texts):
-            for stretch in stretches(text, self.kind, WINDOW):
+            width = 1 if text.isascii() else 3
+            for stretch in stretches(text, self.kind, WINDOW // width):
                 window.append((number, stretch))
-                size += len(stretch)
+                size += len(stretch) * width
                 if size >= WINDOW:
                     self._add(totals, window)
                     window, size = [], 0
@@ -181,7 +190,7 @@ class TokenCounts:
 
     def _pieces(self, text: str) -> list[str]:
         """The pieces of a text; of bytes each but the first begins with a space."""
-        if self.kind == WORDS:
+        if self.kind in (WORDS, IDEOGRAPHS):
             return [text] if ODD.search(text) else text.split()
         if BESIDE_WHITE.search(text):
             return CUT.split(text)
@@ -189,4 +198,4 @@ class TokenCounts:
         return [first, *(" " + piece for piece in others)]
 
 
-__all__ = ["SPACES", "WORDS", "TokenCounts", "by_characters", "kind_of", "stretches"]
+__all__ = ["IDEOGRAPHS", "SPACES", "WORDS", "TokenCounts", "by_characters", "kind_of", "stretches"]

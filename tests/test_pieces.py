@@ -14,7 +14,7 @@ from tokenizers.trainers import BpeTrainer
 from instructsel import pieces
 from instructsel.indicators._tokenizer import tokenizer
 from instructsel.models.runner import Ragged
-from instructsel.pieces import GPT2, LLAMA3, QWEN2, SPACES, WORDS, TokenCounts, by_characters, kind_of, stretches
+from instructsel.pieces import GPT2, IDEOGRAPHS, LLAMA3, QWEN2, SPACES, WORDS, TokenCounts, by_characters, kind_of, stretches
 from instructsel.pool.tokens import count_tokens, token_counts
 
 PARTS = [
@@ -39,6 +39,7 @@ PARTS = [
         "\u2028",
         "\u200b",
         "中",
+        "文字",
         "ก",
     ),
     *(
@@ -77,6 +78,14 @@ def of_bytes(before: Any, normalizer: Any = None) -> Tokenizer:
     return made
 
 
+def without_normalizer(known: Tokenizer) -> Tokenizer:
+    """A tokenizer that sets no Chinese characters apart."""
+    made = Tokenizer.from_str(known.to_str())
+    made.encode_special_tokens = True
+    made.normalizer = normalizers.BertNormalizer(handle_chinese_chars=False)
+    return made
+
+
 def split_by(expression: str) -> Any:
     return pre_tokenizers.Sequence(
         [pre_tokenizers.Split(Regex(expression), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
@@ -84,7 +93,8 @@ def split_by(expression: str) -> Any:
 
 
 TOKENIZERS: dict[str, tuple[str | None, Callable[[], Tokenizer]]] = {
-    "embedded": (WORDS, lambda: tokenizer("embedded")),
+    "embedded": (IDEOGRAPHS, lambda: tokenizer("embedded")),
+    "words": (WORDS, lambda: without_normalizer(tokenizer("embedded"))),
     "gpt2": (SPACES, lambda: of_bytes(pre_tokenizers.ByteLevel(add_prefix_space=False))),
     "prefix": (SPACES, lambda: of_bytes(pre_tokenizers.ByteLevel(add_prefix_space=True))),
     "digits": (
@@ -153,6 +163,14 @@ def test_no_call_of_the_tokenizer_gets_more_than_a_window() -> None:
     assert "".join(stretches(text, WORDS, 1000)) == text
     assert TokenCounts(encode, WORDS).count([text]) == count_tokens(used, [text])
     assert longest <= 1000
+
+
+@pytest.mark.parametrize("text", ["中文字" * 4000, "<a>b</a>,c;" * 2000, "e/f+g" * 3000, "文, a-b中" * 2000])
+def test_a_text_without_white_space_is_cut_beside_punctuation_and_between_ideographs(text: str) -> None:
+    used, lengths = tokenizer("embedded"), list(map(len, stretches(text, IDEOGRAPHS, 1000)))
+    assert max(lengths) < 1010 and sum(lengths) == len(text)
+    assert sum(count_tokens(used, list(stretches(text, IDEOGRAPHS, 1000)))) == count_tokens(used, [text])[0]
+    assert TokenCounts(lambda texts: count_tokens(used, texts), IDEOGRAPHS).count([text]) == count_tokens(used, [text])
 
 
 def test_batches_hold_so_many_characters_or_one_text() -> None:

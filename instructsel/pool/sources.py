@@ -154,7 +154,8 @@ class Source:
         whole = objects == len(pairs)
         if not objects or not (whole or (value is None and objects > 1)):
             return []
-        self.notes["rows in a list of their own" if value is not None else "lines with more than one object"] += 1
+        what = "rows in a list of their own" if value is not None else "lines with more than one object"
+        self.notes[what if value is not None or objects > 1 else "a comma behind the object of a line"] += 1
         return pairs
 
     def _records(self) -> Iterator[tuple[Row, Any]]:

@@ -426,3 +426,22 @@ def test_a_turn_whose_role_is_to_think_is_the_reasoning_of_the_next_one(tmp_path
     path = tmp_path / "named.jsonl"
     path.write_text(json.dumps({"messages": [{**ASKED, "role": who}, SAID]}) + "\n", encoding="utf-8")
     assert [turn.role for turn in next(Pool.read(path, roles=[f"{who}=user"]).examples()).messages] == ["user", "assistant"]
+
+
+@pytest.mark.parametrize("name", ["loss_masks", "train_masks", "turn_weights", "message_weights"])
+def test_a_list_of_weights_is_read_under_its_plural_as_well(tmp_path: Path, name: str) -> None:
+    pool = pool_of(tmp_path, {"messages": [ASKED, SAID, ASKED, {**SAID, "content": "Wet."}], name: [0, 1, 0, 0]})
+    assert [example.response for example in pool.examples()] == [SAID["content"]]
+
+
+def test_blocks_of_thinking_are_reasoning_unless_the_turn_has_it_already(tmp_path: Path) -> None:
+    blocks = [{"type": "thinking", "thinking": "Ask.", "signature": "x"}]
+    rows = [{"messages": [ASKED, {**SAID, "thinking_blocks": blocks, **more}]} for more in ({}, {"reasoning_content": "Ask."})]
+    pool = pool_of(tmp_path, *rows)
+    assert [example.messages[1].reasoning for example in pool.examples()] == ["Ask.", "Ask."]
+
+
+def test_commas_behind_the_objects_of_lines_are_called_so(tmp_path: Path) -> None:
+    (tmp_path / "pool.jsonl").write_text('{"prompt": "Q", "completion": "A"},\n{"prompt": "R", "completion": "B"},\n', encoding="utf-8")
+    (line,) = Pool.read(tmp_path / "pool.jsonl").report.formats.values()
+    assert line.endswith("a comma behind the object of a line (2 times)")

@@ -31,6 +31,8 @@ LETTERED: Final = tuple(
 )
 """Names of columns that hold an option each, in their order."""
 
+LISTS: Final = ("train_mask", "train_masks", "loss_masks", "turn_weights", "message_weights")
+"""Names of a list of weights, one for each turn."""
 NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "system": (
         *("system", "system_prompt", "system_message", "system_instruction", "system_instructions", "systemInstruction", "system_text"),
@@ -48,7 +50,7 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "tools": ("tools", "functions", "available_tools", "tool_list", "tool_definitions", "tool_schemas", "function_list", "toolset"),
     "reasoning": REASONING,
     "history": ("history", "chat_history", "conversation_history", "dialogue_history", "dialog_history", "previous_turns", "earlier_turns"),
-    "weights": (*WEIGHTS, "weights", "loss_weights", "sample_weight", "example_weight", "train_mask", "mask", "masks", *MASKED),
+    "weights": (*WEIGHTS, "weights", "loss_weights", "sample_weight", "example_weight", *LISTS, "mask", "masks", *MASKED),
 }
 """Part of a conversation → the fields that hold it."""
 _SETS: Final = {part: frozenset(names) for part, names in NAMES.items()}

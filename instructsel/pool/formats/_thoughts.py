@@ -24,11 +24,11 @@ REASONING: Final = (
         "reasoning_process",
     ),
     *("think", "inner_thoughts", "inner_monologue", "internal_monologue", "thinking_trace", "thinking_trajectory", "reasoning_trace"),
-    *("reasoning_chain", "reasoning_details"),
+    *("reasoning_chain", "reasoning_details", "thinking_blocks"),
 )
 """Names of the reasoning of a turn."""
-AGAIN: Final = "reasoning_details"
-"""The name under which some interfaces give the parts of what stands under another."""
+AGAIN: Final = ("reasoning_details", "thinking_blocks")
+"""Names under which some interfaces give the parts of what stands under another."""
 TEXTS: Final = ("text", "thinking", "reasoning", "content", "think", "summary")
 """Names of the text in an object that is reasoning."""
 SWITCHES: Final = frozenset({"on", "off", "true", "false", "yes", "no", "none", "null", "minimal", "low", "medium", "high", "auto"})
@@ -76,7 +76,7 @@ def reasoning_of(turn: Fields, where: str, names: Sequence[str] = REASONING) -> 
             raise RowFault("not_text", f"{where} has {kind(value)} for '{key}'" + (" that is no text" if isinstance(value, list) else ""))
         if not text or reasoning is None:
             reasoning = reasoning or text or None
-        elif key != AGAIN and text.strip() not in reasoning:
+        elif key not in AGAIN and text.strip() not in reasoning:
             if reasoning.strip() not in text:
                 raise RowFault("two_reasonings", f"{where} has one text of reasoning under '{key}' and another under another name")
             reasoning = text

@@ -96,9 +96,18 @@ ROWS: Final[tuple[dict[str, Any], ...]] = (
     {"message_id": "m1", "parent_id": None, "text": "Q", "role": "prompter"},
     {"message_id": "m2", "parent_id": "m1", "text": "A", "role": "assistant", "rank": 0},
     {"message_tree_id": "m1", "prompt": {"text": "Q", "role": "prompter", "replies": [{"text": "A", "role": "assistant", "replies": []}]}},
+    {"messages": [ASKED, {"role": "tool", "content": {"m": 5.1}}, {"role": "tool", "content": [{"m": 1}, [2, None]]}, SAID]},
+    {"messages": [{"role": "user", "content": [{"toolResult": {"toolUseId": "t", "content": [{"json": {"m": 1}}]}}]}, SAID]},
+    *(row for name in ("xlam", "glaive", "responses", "dialogue") for row in seeds.ROWS[name]),
+    # What is refused with the line that makes rows of it.
+    {"columns": ["instruction", "output"], "index": [0, 1], "data": [["Q", "A"], ["R", "B"]]},
+    {"instruction": {"0": "Q", "1": "R"}, "output": {"0": "A", "1": "B"}},
+    {"0": {"instruction": "Q", "output": "A"}, "1": {"instruction": "R", "output": "B"}},
+    {"schema": {}, "data": [{"instruction": "Q", "output": "A"}]},
+    {"text": "### Human: Q### Assistant: A"},
     *seeds.ALPACA[:2],
 )
-"""What formats read."""
+"""What formats read, and layouts that are refused by name."""
 
 
 def written(rows: Sequence[dict[str, Any]], name: str) -> bytes:

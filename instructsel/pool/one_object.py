@@ -55,11 +55,10 @@ def rows_of(table: Mapping[str, Any]) -> str | None:
             return f"(dict(zip(t['columns'], r)) for r in t['{name}'])"
         if all(isinstance(row, dict) and isinstance(row.get("row"), dict) for row in rows):
             return f"(r['row'] for r in t['{name}'])"
-    objects = [name for name, rows in lists.items() if all(isinstance(row, dict) for row in rows)]
-    if objects:
-        # Those that are examples, or else the most.
-        name = max(objects, key=lambda name: (registry.detect(lists[name][: registry.SAMPLE]).format is not None, len(lists[name])))
-        return f"t['{name}']"
+    for name, rows in lists.items():
+        # A row that cannot be read may hold lists of objects, too: these are rows where they are examples.
+        if all(isinstance(row, dict) for row in rows) and registry.detect(rows[: registry.SAMPLE]).format is not None:
+            return f"t['{name}']"
     if not values:
         return None
     if all(isinstance(entry, dict) and entry for entry in values):

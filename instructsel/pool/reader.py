@@ -50,6 +50,7 @@ SAMPLE_BYTES: Final = 4 << 20
 """Of the rows that a file's format is told from; parsed, they take many times as much."""
 FIXES: Final[Mapping[str, str]] = {
     "invalid_utf8": "Write it in UTF-8, e.g. of a file in Latin-1: iconv -f LATIN1 -t UTF-8 FILE > NEW; binary files are not read.",
+    "line_too_long": "If the file is one object with all rows in it, write them as JSON lines; longer rows are read with Limits(max_line_bytes=…) from Python.",
     "lone_surrogate": "Write the text again from its source: half of a character was lost, as where a text was cut.",
     "not_finite": "Write null where there is no number (Python: json.dumps(row, allow_nan=False) finds the rows).",
 }
@@ -291,7 +292,7 @@ class PoolReader:
             where = f", line {first.line}: {first.reason} ({first.detail})" if first else f", line 1: {worst[0]}"
             raise PoolError(
                 f"{source.name}{where}. None of its {counted(report.read, 'row')} is an example (read as {chosen_format.name}).",
-                fix=one_object.fix_of(source, sample) or _fix(report),
+                fix=one_object.fix_of(source, sample) or _fix(report, [value for _, value in sample if isinstance(value, Mapping)]),
                 report=self.report + report,
             )
         if not tally.answered and not source.unanswered:
@@ -474,8 +475,10 @@ def _named(reader: RowReader) -> str:
     return ", ".join(f"{name} ({counted(count, 'row')})" for name, count in reader.counts.most_common())
 
 
-def _fix(report: ReadReport) -> str:
+def _fix(report: ReadReport, rows: Sequence[Fields]) -> str:
     """What to do about a file none of whose rows is an example."""
+    if set(report.quarantined) == {"missing_field"} and (keys := registry.keys_of_turns(rows)):
+        return keys
     if report.unknown_roles:
         return role_fix(report.unknown_roles)
     if report.dropped.get(UNWANTED) == report.read:

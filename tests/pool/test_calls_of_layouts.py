@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from instructsel.errors import PoolError
+from instructsel.pool.formats.mapped import Mapped
 from instructsel.pool.message import Json, Message, ToolCall
 from instructsel.pool.pool import Pool
 
@@ -407,3 +408,18 @@ def test_cohere_s_roles_are_known(tmp_path: Path) -> None:
 def test_rows_that_a_template_has_made_texts_of_are_refused_as_such(text: str) -> None:
     with pytest.raises(PoolError, match="each row is one text that a template has made of its turns"):
         Pool.of([{"text": text}] * 3)
+
+
+@pytest.mark.parametrize(
+    ("role", "text", "answers"), [("author", "content", "bot"), ("type", "content", "ai"), ("sender", "text", "agent")]
+)
+def test_turns_with_another_key_of_the_role_are_refused_with_the_mapping_that_reads_them(role: str, text: str, answers: str) -> None:
+    rows = [{"messages": [{role: "user", text: f"Q{n}"}, {role: answers, text: "A"}]} for n in range(3)]
+    with pytest.raises(PoolError) as raised:
+        Pool.of(rows)
+    assert raised.value.fix == f"Name their keys with --map messages=messages,role={role},content={text}"
+    mapping = str(raised.value.fix).rpartition(" ")[2]
+    with pytest.raises(PoolError) as raised:
+        Pool.of(rows, format=Mapped.parse(mapping))
+    assert f"--role {answers}=" in str(raised.value.fix)
+    assert len(Pool.of(rows, format=Mapped.parse(mapping), roles=[f"{answers}=assistant"])) == 3

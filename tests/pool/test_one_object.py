@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from instructsel.errors import PoolError
+from instructsel.pool.lines import Limits
 from instructsel.pool.pool import Pool
 
 ROWS = [{"instruction": f"Question {n}?", "output": f"Answer é {n} of 3.10"} for n in range(3)]
@@ -57,6 +58,8 @@ def test_a_table_in_one_object_is_refused_with_the_line_that_makes_rows_of_it(
         {"system": [{"text": "Be brief."}], "messages": [{"role": "user", "content": 5}]},
         {"messages": [{"role": "user", "content": 5}, {"role": "assistant", "content": "A"}]},
         {"instruction": ["Q"], "output": "A"},
+        {"id": "simple", "question": [[{"role": "user", "content": "Q"}]], "function": [{"name": "f", "parameters": {}}]},
+        {"messages": [{"type": "human", "content": "Q"}, {"type": "ai", "content": "A"}]},
         {"instruction": {"a": "Q"}, "output": {"b": "A"}},
     ],
 )
@@ -74,3 +77,12 @@ def test_a_list_of_pairs_beside_columns_is_no_dialogue(tmp_path: Path) -> None:
         Pool.read(tmp_path / "pool.json")
     (tmp_path / "pool.json").write_text(json.dumps({"data": table["data"]}), encoding="utf-8")
     assert len(Pool.read(tmp_path / "pool.json")) == 1
+
+
+def test_one_object_that_is_too_long_for_a_row_is_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "pool.json").write_text(
+        json.dumps({str(n): {"instruction": "Q" * 1000, "output": "A"} for n in range(20)}), encoding="utf-8"
+    )
+    with pytest.raises(PoolError, match="line_too_long") as raised:
+        Pool.read(tmp_path / "pool.json", limits=Limits(max_line_bytes=10_000))
+    assert str(raised.value.fix).startswith("If the file is one object with all rows in it")

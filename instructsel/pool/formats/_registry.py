@@ -40,6 +40,9 @@ HISTORY: Final = BESIDE["history"]
 """Names of the turns before an instruction."""
 ROLES: Final = frozenset({"role", "from", "speaker", "author", "sender", "who"})
 """Fields of a turn that are likely to be its role."""
+OTHER_ROLES: Final = ("author", "speaker", "sender", "who", "type")
+TURN_TEXTS: Final = ("content", "text", "value", "message")
+"""Fields of turns without one of the usual names that are likely to be role and text."""
 SPEAKERS: Final = frozenset(
     {"role", "from", "speaker", "author", "sender", "who", "human", "user", "assistant", "Human", "User", "Assistant"}
 )
@@ -147,6 +150,23 @@ def _by_map(objects: Sequence[Mapping[str, Any]]) -> str:
         return f"Name them with --map messages={lists[0]},{_keys_of_turns([turn for row in objects for turn in listed(row[lists[0]])])}"
     earlier = f",history={history[0]}" if ask and answer and history else ""
     return f"Name them with --map instruction={ask or 'FIELD'},response={answer or 'FIELD'}{earlier}"
+
+
+def keys_of_turns(rows: Sequence[Mapping[str, Any]]) -> str:
+    """How to read rows that have a list of turns whose role stands under another name; "" where there is none."""
+    for name in rows[0] if rows else ():
+        turns = [turn for row in rows for turn in _entries(row.get(name))]
+        role = next((key for key in OTHER_ROLES if turns and all(isinstance(turn.get(key), str) for turn in turns)), None)
+        text = next((key for key in TURN_TEXTS if all(isinstance(turn.get(key), str) for turn in turns)), None)
+        if role is not None and text is not None:
+            return f"Name their keys with --map messages={name},role={role},content={text}"
+    return ""
+
+
+def _entries(value: Any) -> list[Mapping[str, Any]]:
+    """The objects of a list of objects; none of anything else."""
+    entries = listed(value)
+    return entries if isinstance(entries, list) and all(isinstance(entry, Mapping) for entry in entries) else []
 
 
 def _keys_of_turns(turns: Sequence[Mapping[str, Any]]) -> str:

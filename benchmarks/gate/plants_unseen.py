@@ -49,6 +49,20 @@ REFUSALS = (
     "As much as I'd like to, I'm not able to complete this.",
     "I don't have enough information to answer, so I can't help here.",
     "This content may violate our policy. I can't continue with this conversation.",
+    "I'm sorry, this isn't a topic I can get into.",
+    "No, I will not write that.",
+    "I can't in good conscience help here.",
+    "I have to refuse this one.",
+    "That would be against the rules I follow, so I'll stop here.",
+    "I'm going to pass on this request.",
+    "My apologies, but I'm restricted from giving such advice.",
+    "This goes beyond my abilities.",
+    "I'm not permitted to generate this kind of text.",
+    "We are unable to provide an answer to this question.",
+    "Sorry, but I don't do that.",
+    "Your question has been flagged and cannot be answered.",
+    "I would prefer not to respond.",
+    "I lack the necessary information to respond to this query.",
 )
 
 
@@ -79,6 +93,15 @@ FOREIGN_REFUSALS = (
     "申し訳ありませんが、そのご依頼にはお応えできません。",
     "죄송하지만 그 요청은 도와드릴 수 없습니다.",
     "Üzgünüm, bu konuda yardımcı olamam.",
+    "Ich möchte dazu keine Auskunft geben.",
+    "Je préfère ne pas répondre à cette question.",
+    "No estoy autorizado a responder a esto.",
+    "Non mi è possibile rispondere.",
+    "Não me é permitido responder a isso.",
+    "Daar kan ik geen antwoord op geven.",
+    "Nie jestem w stanie odpowiedzieć na to pytanie.",
+    "Я не буду отвечать на этот вопрос.",
+    "很遗憾，这个问题我不能回答。",
 )
 
 
@@ -109,6 +132,16 @@ VOICES = (
     "En tant que modèle de langage, je n'ai pas d'émotions.",
     "Como modelo de lenguaje de IA, no tengo opiniones personales.",
     "作为一个人工智能语言模型，我没有个人感受。",
+    "My training only covers events until 2022.",
+    "I am not a human being, I am an AI.",
+    "OpenAI trained me to be helpful.",
+    "As a text-based AI, I cannot see pictures.",
+    "As your AI assistant, I recommend the second one.",
+    "I don't possess consciousness, as I am a machine.",
+    "As an assistant trained by OpenAI, I can say this.",
+    "Ich wurde von OpenAI entwickelt.",
+    "Je suis une intelligence artificielle.",
+    "私はAIなので、感情はありません。",
 )
 
 
@@ -137,6 +170,11 @@ EMPTY_WORDS = (
     "<fill in>",
     "pending",
     "[Your response]",
+    "(answer missing)",
+    "[content removed]",
+    "xxxx",
+    "No answer provided.",
+    "Answer: N/A",
     "%s",
     "___",
 )

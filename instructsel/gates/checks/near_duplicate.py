@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit
+from instructsel.gates.contamination.words import words_of
 from instructsel.gates.duplicates.conflicts import SamePromptRows, same_prompts
 from instructsel.gates.duplicates.pairs import LOWEST, THRESHOLD, differing_of, near_pairs, without
 from instructsel.gates.duplicates.prompts import Asked, OwnAsked
@@ -30,14 +31,19 @@ LEAST_WORDS: Final = 12
 MOST_WORDS: Final = 120
 """Of more, two words that differ leave enough runs of five, and one vocabulary makes many texts."""
 MOST: Final = 64
-"""Responses to a prompt that one is compared with."""
+"""Responses to a prompt, and prompts of a response, that one is compared with."""
+LEAST_RESPONSE: Final = 16
+LEAST_ASKED: Final = 4
+FRAME: Final = 6
+"""Characters of a response and words of a prompt that are those of another row, and words around such a prompt."""
 
 
 @dataclass(frozen=True)
 class NearDuplicate(Repeats):
     """Nearly the same words as another row.
 
-    Of rows with one prompt also the responses: a word or two that differ in a short response leave few runs of five words.
+    Of rows with one prompt also the responses, and of rows with one response also prompts of which one holds the other: a word or two that differ in
+    a short row leave few runs of five words.
     """
 
     number: ClassVar[str] = "IS031"
@@ -82,7 +88,10 @@ class NearDuplicate(Repeats):
         candidates = without(candidates, near)
         left = distinct(change).copy()
         left[rows] = candidates
-        yield from self._said_again(change, left, {pair.kept for pair in pairs})
+        said_again = list(self._said_again(change, left, {pair.kept for pair in pairs}))
+        yield from said_again
+        left[[hit.position for hit in said_again if hit.position is not None]] = False
+        yield from _asked_again(change, left)
 
     def _said_again(self, change: Change, left: NDArray[np.bool_], repeated: Set[int]) -> Iterator[Hit]:
         """Rows whose response nearly repeats that of another row with the same prompt.
@@ -107,6 +116,39 @@ class NearDuplicate(Repeats):
                         break
                 else:
                     kept.append(position)
+
+
+def _asked_again(change: Change, left: NDArray[np.bool_]) -> Iterator[Hit]:
+    """Rows with the response of another row of the change, and its prompt with a few words around it: of short rows these leave few runs of five.
+
+    Args:
+        change: the rows.
+        left: (n,), those that repeat no other one.
+    """
+    rows_of: dict[str, list[int]] = {}
+    for position in np.flatnonzero(left).tolist():
+        response = change.rows[position].example.response
+        if len(response) >= LEAST_RESPONSE:
+            rows_of.setdefault(response, []).append(position)
+    for positions in rows_of.values():
+        kept: list[tuple[int, list[str]]] = []
+        for position in positions if len(positions) > 1 else ():
+            asked = words_of(change.rows[position].instruction)
+            other = next((other for other, words in kept[:MOST] if _is_framed(asked, words)), None)
+            if other is None:
+                kept.append((position, asked))
+                continue
+            place = change.rows[other].place
+            message = f"The row nearly repeats {place} (the same response, and its prompt with a few words around it)."
+            yield Hit(position, message, 1.0, related=place, fix="Keep one of the two.")
+
+
+def _is_framed(asked: list[str], other: list[str]) -> bool:
+    """Whether one of two prompts stands in the other with a few words around it."""
+    short, long = sorted((asked, other), key=len)
+    if len(short) < LEAST_ASKED or len(long) - len(short) > FRAME:
+        return False
+    return any(long[start : start + len(short)] == short for start in range(len(long) - len(short) + 1))
 
 
 def _again(change: Change, prompt: SamePromptRows, position: int, where: Asked | OwnAsked, other: int, least: float) -> Hit | None:

@@ -58,6 +58,26 @@ PHRASES: Final = frozenset(
         "no response",
         "no answer",
         "no answer available",
+        "no answer provided",
+        "no answer given",
+        "no response provided",
+        "no response given",
+        "no response available",
+        "no input provided",
+        "no output provided",
+        "no text provided",
+        "no content provided",
+        "answer missing",
+        "response missing",
+        "missing answer",
+        "missing response",
+        "missing text",
+        "content removed",
+        "content deleted",
+        "content missing",
+        "text removed",
+        "text missing",
+        "to do",
         "no data",
         "no content",
         "not available",
@@ -267,6 +287,8 @@ OF_PROGRAMS: Final = re.compile(
     r"\b(?:print\w*|return\w*|the output|data type|python|java\w*|sql|code|program\w*|function|script|variable|json|nan|todo|pandas|numpy|dataframe)\b",
     re.IGNORECASE,
 )
+LABEL: Final = re.compile(r"^\s*(?:answer|response|output|assistant|result)\s*[:=]\s*(?=\S)", re.IGNORECASE)
+CROSSES: Final = re.compile(r"x{3,}")
 WRAPPING: Final = " \t\r\n.!…:;*_\"'`~-–—()[]{}<>#/\\|"
 """What may stand around a placeholder."""
 ELLIPSIS: Final = re.compile(r"[\s.…·•\-–—_?*~、。，]+$")
@@ -353,7 +375,7 @@ class Placeholder(RowCheck):
 
     def _is_one(self, text: str, prompt: str) -> bool:
         """Whether a whole answer is a placeholder."""
-        word = " ".join(text.strip(WRAPPING).casefold().replace("_", " ").split())
+        word = " ".join(LABEL.sub("", text).strip(WRAPPING).casefold().replace("_", " ").split())
         if word in self.allow or text.casefold() in self.allow:
             return False
         if not word or ELLIPSIS.match(text):
@@ -363,7 +385,7 @@ class Placeholder(RowCheck):
         if word in DOUBTFUL or text.casefold().strip(" .") in DOUBTFUL:
             marked = text[0] in "<[{" and text[-1] in ">]}" and word not in prompt.casefold()
             return marked or not (re.search(rf"\b{re.escape(word)}\b", prompt.casefold()) or ASKS_FOR_IT.search(prompt))
-        if word in SURE or word in PHRASES or text.casefold().strip(" .") in ("n/a", "#n/a"):
+        if word in SURE or word in PHRASES or CROSSES.fullmatch(word) or text.casefold().strip(" .") in ("n/a", "#n/a"):
             return word not in prompt.casefold() or text[:1] == "<"
         return False
 

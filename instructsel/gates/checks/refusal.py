@@ -126,6 +126,63 @@ ANYWHERE: Final = Phrases.of(
         r" (?:would|could|may|might|is|goes) (?:be )?(?:inappropriate|unethical|harmful|dangerous|illegal|irresponsible|against|a violation|not (?:be )?(?:appropriate|possible|something|allowed|permitted|within))\b",
     ),
     (
+        "against the|against my|against our|against a",
+        r"\b(?:that|this|it|which|doing so)(?:'s| is| would be| goes| would go| runs)? against (?:(?:my|our) (?:\w+ ){0,2}?(?:rules?|guidelines?|polic(?:y|ies)|terms)|(?:the|a) (?:\w+ ){0,2}?(?:rules?|guidelines?|polic(?:y|ies)) (?:that )?(?:i|we))\b",
+    ),
+    (
+        "pass on this|pass on that|don't do that|do not do that|don't do this",
+        r"^(?:\w+,? (?:but )?)?i(?:'m going to| am going to|'ll| will|'ll have to| will have to) pass on (?:this|that)\b|^(?:sorry|no|apologies)[,.]? (?:but )?i (?:don't|do not) do (?:that|this)\b",
+    ),
+    (
+        "has been flagged|was flagged|has been blocked|was blocked|has been rejected|cannot be answered|can't be answered",
+        r"\b(?:your|this|the) (?:\w+ )?(?:question|request|message|prompt|query|input) (?:(?:has been|was) (?:flagged|blocked|rejected|denied)|(?:cannot|can't|can not) be answered)\b",
+    ),
+    (
+        "a topic i|a subject i|a question i|a request i|a matter i|a task i",
+        rf"\b(?:not|isn't) a (?:topic|subject|question|request|matter|task) (?:that )?(?:i|we)(?:'m| am)? (?:(?:can|could|will|would|may|want to|wish to|care to) {SAY}|able to|allowed to|permitted to|willing to|comfortable)"
+        rf"|\ba (?:topic|subject|question|request|matter|task) (?:that )?(?:i|we)(?:'m| am)? (?:(?:can't|cannot|can not|won't|will not) {SAY}|not able|unable|not allowed|not permitted|not willing|not comfortable)",
+    ),
+    (
+        "i lack the|i lack enough|i lack sufficient",
+        r"\bi lack (?:the |enough |sufficient )(?:necessary |required |needed |relevant )?(?:information|context|knowledge|data|details|ability|expertise) (?:to|for|that)\b",
+    ),
+    (
+        "keine auskunft|keine angaben|nicht weiterhelfen|nicht behilflich|nicht beantworten",
+        r"\b(?:möchte|kann|darf|werde) (?:ich )?(?:dazu|darüber|hierzu|dir|ihnen|euch|leider|zu diesem thema|\s){0,8}(?:keine (?:auskunft|angaben|antwort)|nicht weiterhelfen|nicht behilflich)\b|\bdiese frage (?:kann|darf|möchte|werde) (?:ich )?(?:leider )?nicht beantworten",
+    ),
+    (
+        "préfère ne pas|refuse de répondre|ne souhaite pas",
+        r"\bje (?:préfère|souhaite|préférerais|refuse)(?: d[e']| ne pas| pas)* (?:ne pas )?(?:vous |y )?(?:répondre|aider|discuter|commenter|parler|fournir|donner)|\bje ne souhaite pas (?:vous )?(?:répondre|aider|discuter|commenter|parler|fournir)",
+    ),
+    (
+        "autorizado a|autorizada a|prefiero no|permitido responder|es posible responder|puedo responder a eso",
+        r"\bno (?:estoy|me está) (?:autorizad[oa]|permitido) (?:a |para )?\w+r\b|\bprefiero no (?:responder|contestar|hablar|comentar|ayudar)",
+    ),
+    (
+        "non mi è possibile|non mi è permesso|preferisco non|preferirei non",
+        r"\bnon mi è (?:possibile|permesso|consentito) \w+|\bprefer(?:isco|irei) non (?:risponder|parlar|commentar|aiutar)",
+    ),
+    (
+        "não me é|prefiro não|não tenho permissão|não tenho autorização",
+        r"\bnão (?:me é (?:permitido|possível)|tenho (?:permissão|autorização) para) \w+|\bprefiro não (?:responder|comentar|falar|ajudar)",
+    ),
+    (
+        "kan ik geen|mag ik geen|kan ik niet|mag ik niet|wil ik niet",
+        r"\b(?:daar|hier|dat|dit|deze vraag|op deze vraag|over dit onderwerp) (?:kan|mag|wil) ik (?:helaas )?(?:geen (?:antwoord|uitspraken|informatie|advies)|niet (?:op |bij |mee |over )?(?:\w+ )?(?:antwoorden|beantwoorden|helpen|ingaan|praten|geven))",
+    ),
+    (
+        "nie jestem w stanie|nie mogę odpowied|wolę nie|nie będę",
+        r"\bnie (?:jestem w stanie|mogę|będę) (?:ci |panu |pani |na to )?(?:odpowiedzieć|odpowiadać|pomóc|pomagać|udzielić|spełnić|napisać)|\bwolę nie (?:odpowiadać|mówić)",
+    ),
+    (
+        "не буду|не стану|не имею права|отказываюсь",
+        r"\bя (?:не (?:буду|стану|имею права|хочу)|отказываюсь) (?:на это )?(?:отвечать|помогать|обсуждать|писать|комментировать|выполнять)",
+    ),
+    (
+        "不能回答|无法回答|無法回答|不便回答|拒绝回答|不能提供|无法提供|无可奉告",
+        r"(?:这个问题|該問題|该问题|此问题|这一问题|对此)[^。\n]{0,8}?我?(?:不能|无法|無法|不便|拒绝)(?:回答|评论|提供|讨论)|我?(?:不便|拒绝)(?:回答|评论)",
+    ),
+    (
         "falls outside|is outside|lies outside|falls beyond|is beyond|goes beyond|outside of what|outside my|beyond my",
         r"\b(?:(?:that|this|your|the) (?:request|question|topic|task|prompt|query|subject)|this|that|it)(?:'s| is| falls| lies| goes) (?:outside|beyond)(?: of)? (?:what i(?:'m| am| can|'ve)\b|(?:the )?(?:scope|range|bounds) of (?:what i|my)\b|my (?:\w+ )?(?:scope|capabilit|abilit|guidelines|remit|programming|expertise|permissions))",
     ),

@@ -56,6 +56,22 @@ ENGLISH: Final = (
         r"|\bi (?:do not|don't) have (?:any )?(?:access to (?:the )?(?:internet|web|live data)|browsing (?:capabilities|abilities|access))",
     ),
     (
+        "my training|i was last trained|i was last updated|i was trained in|i was trained until|i was trained up|trained me|created me|built me|made me|developed me|designed me",
+        rf"\bmy training (?:data )?(?:(?:only|just) (?:covers?|includes?|goes|extends)\b|(?:covers?|includes?|ended|ends|stops|stopped|goes|extends|was completed|concluded)\b[^.\n]{{0,40}}\b20\d\d)|\bi was (?:last )?(?:trained|updated) (?:in|on|until|up to|through) (?:\w+ )?20\d\d\b|\b{MAKERS} (?:trained|created|built|made|developed|designed) me\b(?! (?:an?|the|some|my)\b)",
+    ),
+    (
+        "as your|based ai|helpful ai|responsible ai|mere ai|simple ai|friendly ai|humble ai",
+        r"\bas (?:a|your) (?:[\w-]{1,15} ){0,2}?(?:[\w-]{1,10}-based )?ai(?: (?:assistant|model|system|chat ?bot|helper|companion))?,? (?:i|my)\b",
+    ),
+    (
+        "assistant trained|assistant created|assistant made|assistant developed|assistant built|assistant designed|model trained|model created|model developed|model made",
+        rf"\b(?:as|i am|i'm) an? (?:[\w-]{{1,15}} ){{0,3}}?(?:assistant|model) (?:trained|created|made|developed|built|designed) by {MAKERS}\b",
+    ),
+    (
+        "i am a machine|i'm a machine|i am a program|i'm a program|i am a robot|i'm a robot|i am a computer|i'm a computer|i am just a machine|i'm just a machine|i am not human|i'm not human|i am not a human|i'm not a human",
+        r"\b(?:as|because|since|given that) (?:i am|i'm) (?:just |only |merely )?a (?:machine|(?:computer )?program|robot|computer|bot)(?=[,.;!)]|$)|\b(?:i am|i'm) not (?:a )?human(?: being)?,? (?:but |and )?(?:i am |i'm )?(?:just |only )?an? (?:ai\b|machine|(?:computer )?program|language model|bot|robot)",
+    ),
+    (
         "i was programmed|i have been programmed|i've been programmed|i am programmed|i'm programmed|my programming|my creators|my developers",
         rf"\bi(?:'m| am| was| have been|'ve been) (?:only |just )?programmed (?:to|by|not|with)\b|\bmy (?:creators|developers)(?:,| at| have|,? {MAKERS})",
     ),
@@ -166,7 +182,34 @@ OTHERS: Final = (
         r"\bjako (?:ai\b|jazykový model|umělá inteligence)|\bjsem (?:jen |pouze )?(?:jazykový|jazykovým) model|\bca (?:un )?(?:model (?:lingvistic|de limbaj)|inteligență artificială)|\bmint (?:egy )?(?:nagy )?(?:nyelvi modell|mesterséges intelligencia)|\b(?:kielimallina|tekoälynä)|\bως (?:ένα )?(?:γλωσσικό μοντέλο|τεχνητή νοημοσύνη)|به عنوان یک (?:مدل زبانی|هوش مصنوعی)|(?:כמודל שפה|כבינה מלאכותית|אני מודל שפה)|(?:ในฐานะ|ฉันเป็น|ผมเป็น)(?:ที่เป็น)?(?:โมเดลภาษา|ปัญญาประดิษฐ์|ai)",
     ),
 )
-PHRASES: Final = Phrases.of(*ENGLISH, *OTHERS)
+BY_MAKERS: Final = (
+    (
+        "wurde von|bin von",
+        rf"\bich (?:wurde|bin) von (?:der firma )?{MAKERS} (?:entwickelt|trainiert|erstellt|geschaffen|gebaut|programmiert)",
+    ),
+    (
+        "créé|développé|entraîné|conçu",
+        rf"\bj'ai été (?:créée?|développée?|entraînée?|conçue?) par {MAKERS}|\bje (?:suis|fus) (?:un \w+ )?(?:créée?|développée?|conçue?) par {MAKERS}",
+    ),
+    (
+        "fui cread|fui desarroll|fui entren|fui criad|fui desenvolv|fui trein",
+        rf"\bfui (?:cread[oa]|desarrollad[oa]|entrenad[oa]|criad[oa]|desenvolvid[oa]|treinad[oa]) (?:por|pela|pelo) {MAKERS}",
+    ),
+    (
+        "sono stato|sono stata",
+        rf"\bsono stat[oa] (?:creat|sviluppat|addestrat|realizzat)[oa] da {MAKERS}",
+    ),
+    (
+        "私はai|私は人工知能|私は言語モデル",
+        r"私は(?:ai|人工知能|言語モデル)(?:なので|だから|です|であり|のため|として)",
+    ),
+    (
+        "训练的|訓練的|开发的|開發的",
+        rf"我是(?:一个|一個|一款)?由 ?{MAKERS} ?(?:公司)?(?:训练|訓練|开发|開發|创建|研发)的",
+    ),
+)
+"""Who made a model, in other languages."""
+PHRASES: Final = Phrases.of(*ENGLISH, *OTHERS, *BY_MAKERS)
 QUOTES: Final = "\"'“„«「『"
 BETWEEN_LETTERS: Final = re.compile(r"(?<=\w)'(?=\w)|(?<=s)'(?= )")
 """Apostrophes that are no quotation marks."""

@@ -265,6 +265,21 @@ def test_of_one_prompt_responses_that_differ_in_a_word_or_two_are_near_duplicate
     assert not gate(apart, GateConfig((ConfiguredCheck(NearDuplicate(), "warning"),))).results[0].findings
 
 
+@pytest.mark.parametrize(
+    ("prompt", "response", "again"),
+    [
+        ("Please: which quay is open at night? Thanks!", "The northern quay is open.", True),
+        ("Which quay is open at night, and how do the crews of the ferries get there?", "The northern quay is open.", False),
+        ("Please: which quay is open at night? Thanks!", "The southern quay is open.", False),
+        ("Which gate is open at night?", "The northern quay is open.", False),
+    ],
+)
+def test_a_prompt_with_a_few_words_around_it_and_the_same_response_is_a_near_duplicate(prompt: str, response: str, again: bool) -> None:
+    pool = Pool.of([row("Which quay is open at night?", "The northern quay is open."), row(prompt, response)])
+    (result,) = gate(pool, GateConfig((ConfiguredCheck(NearDuplicate(), "warning"),))).results
+    assert ["a few words around it" in finding.message for finding in result.findings] == [True] * again
+
+
 def test_a_response_that_repeats_one_of_the_baseline_is_found_by_its_prompt(tmp_path: Path) -> None:
     before = saved([row("Tell me about Brest.", SAID)], tmp_path)
     new = Pool.of([row("Tell me about Brest.", SAID.replace("old", "ancient").replace("deep", "wide"))])

@@ -41,6 +41,8 @@ OBJECT: Final = (
     r"(?:details?|information|instructions|advice|guidance|assistance|recipes?|steps|content|help))"
 )
 """What a refusal is about, beside what was asked."""
+DOING: Final = ("fulfilling", "answering", "completing", "complying with", "providing", "discussing", "responding to", "assisting with", "engaging in", "engaging with")  # fmt: skip
+"""What a model says would be wrong."""
 SAY: Final = "(?:answer|discuss|say|comment|share|help|assist|do|talk|get into|go into|engage|respond|provide|write|participate|support|advise|speak|give|generate|create)"
 """What a model would rather not do."""
 AGAINST: Final = ("against", "violate", "violates", "violating", "contrary to", "conflict with", "conflicts with", "not align with", "inconsistent with", "breach of", "breaches of")  # fmt: skip
@@ -121,12 +123,12 @@ ANYWHERE: Final = Phrases.of(
         r"|^please (?:do not|don't) ask me to\b",
     ),
     (
-        "fulfilling|answering|completing|complying|providing|discussing|responding to|assisting with|engaging",
+        [f"{verb} {which}" for verb in DOING for which in ("this", "that", "your", "such", "these")],
         r"\b(?:fulfilling|answering|completing|complying with|providing|discussing|responding to|assisting with|engaging (?:in|with)) (?:this|that|your|such(?: an?)?|these) (?:\w+ )?(?:requests?|questions?|prompts?|topics?|content|quer(?:y|ies)|information|tasks?)"
         r" (?:would|could|may|might|is|goes) (?:be )?(?:inappropriate|unethical|harmful|dangerous|illegal|irresponsible|against|a violation|not (?:be )?(?:appropriate|possible|something|allowed|permitted|within))\b",
     ),
     (
-        "against the|against my|against our|against a",
+        "against my|against our|rules i |rules that i|guidelines i |guidelines that i|policy i |policies i |policy that i|policies that i",
         r"\b(?:that|this|it|which|doing so)(?:'s| is| would be| goes| would go| runs)? against (?:(?:my|our) (?:\w+ ){0,2}?(?:rules?|guidelines?|polic(?:y|ies)|terms)|(?:the|a) (?:\w+ ){0,2}?(?:rules?|guidelines?|polic(?:y|ies)) (?:that )?(?:i|we))\b",
     ),
     (
@@ -183,7 +185,7 @@ ANYWHERE: Final = Phrases.of(
         r"(?:这个问题|該問題|该问题|此问题|这一问题|对此)[^。\n]{0,8}?我?(?:不能|无法|無法|不便|拒绝)(?:回答|评论|提供|讨论)|我?(?:不便|拒绝)(?:回答|评论)",
     ),
     (
-        "falls outside|is outside|lies outside|falls beyond|is beyond|goes beyond|outside of what|outside my|beyond my",
+        "outside what i|outside of what i|outside my|outside of my|outside the scope|outside of the scope|beyond what i|beyond my|beyond the scope",
         r"\b(?:(?:that|this|your|the) (?:request|question|topic|task|prompt|query|subject)|this|that|it)(?:'s| is| falls| lies| goes) (?:outside|beyond)(?: of)? (?:what i(?:'m| am| can|'ve)\b|(?:the )?(?:scope|range|bounds) of (?:what i|my)\b|my (?:\w+ )?(?:scope|capabilit|abilit|guidelines|remit|programming|expertise|permissions))",
     ),
     (

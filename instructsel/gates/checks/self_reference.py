@@ -60,7 +60,7 @@ ENGLISH: Final = (
         rf"\bmy training (?:data )?(?:(?:only|just) (?:covers?|includes?|goes|extends)\b|(?:covers?|includes?|ended|ends|stops|stopped|goes|extends|was completed|concluded)\b[^.\n]{{0,40}}\b20\d\d)|\bi was (?:last )?(?:trained|updated) (?:in|on|until|up to|through) (?:\w+ )?20\d\d\b|\b{MAKERS} (?:trained|created|built|made|developed|designed) me\b(?! (?:an?|the|some|my)\b)",
     ),
     (
-        "as your|based ai|helpful ai|responsible ai|mere ai|simple ai|friendly ai|humble ai",
+        "your ai|based ai|helpful ai|responsible ai|mere ai|simple ai|friendly ai|humble ai",
         r"\bas (?:a|your) (?:[\w-]{1,15} ){0,2}?(?:[\w-]{1,10}-based )?ai(?: (?:assistant|model|system|chat ?bot|helper|companion))?,? (?:i|my)\b",
     ),
     (

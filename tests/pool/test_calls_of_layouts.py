@@ -423,3 +423,14 @@ def test_turns_with_another_key_of_the_role_are_refused_with_the_mapping_that_re
         Pool.of(rows, format=Mapped.parse(mapping))
     assert f"--role {answers}=" in str(raised.value.fix)
     assert len(Pool.of(rows, format=Mapped.parse(mapping), roles=[f"{answers}=assistant"])) == 3
+
+
+def test_a_part_in_which_the_model_refuses_is_its_text(tmp_path: Path) -> None:
+    part = {"type": "refusal", "refusal": "I cannot."}
+    expected = (ASKED, Message("assistant", "I cannot."))
+    rows = [
+        {"messages": [ASKED.as_row(), {"role": "assistant", "content": [part]}]},
+        {"input": "Tide?", "output": [{**OUTPUT, "content": [part]}]},
+    ]
+    assert read(tmp_path, *rows) == [expected, expected]
+    assert refused(tmp_path, {"messages": [{"role": "user", "content": [part]}, SAID.as_row()]}) == {"not_text": 1}

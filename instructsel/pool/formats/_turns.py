@@ -36,6 +36,8 @@ THOUGHTS: Final = ("thinking", "reasoning", "reasoning_text", "think")
 USE: Final = "tool_use"
 RESULT: Final = "tool_result"
 """Kinds of Anthropic's parts that are a call, and the result of one."""
+REFUSAL: Final = "refusal"
+"""Kind of OpenAI's part that is what the model wrote where it refused, under the same name."""
 RESULT_IDS: Final = tuple(key for key in reversed(IDS) if key != "id")
 """Names of the id of a call in its result."""
 TURN_FIELDS: Final = frozenset(
@@ -57,12 +59,13 @@ PART_FIELDS: Final = frozenset(
         "name",
         "input",
         "tool_use_id",
+        REFUSAL,
         *REASONING,
         *WEIGHT_FIELDS,
     }
 )
 """Fields of a part of a content that are read."""
-PART_KINDS: Final = frozenset({*TEXTS, *THOUGHTS, USE, RESULT})
+PART_KINDS: Final = frozenset({*TEXTS, *THOUGHTS, USE, RESULT, REFUSAL})
 """Kinds of parts that are read."""
 ANALYSIS: Final = "analysis"
 CHANNELS: Final = frozenset({ANALYSIS, "commentary", "final"})
@@ -451,6 +454,8 @@ def _parts(parts: list[Any], where: str, *, with_calls: bool = False) -> tuple[l
             target, text = thoughts, thought
         elif form in TEXTS and isinstance(part, dict) and isinstance(part.get("text"), str):
             target, text = texts, part["text"]
+        elif form == REFUSAL and with_calls and isinstance(part.get(REFUSAL), str):
+            target, text = texts, part[REFUSAL]
         else:
             wrong = (part.get("type") if isinstance(part, dict) else None) or kind(part)
             raise RowFault("not_text", f"{where} has a part that is no text ({str(wrong)[:40]})")

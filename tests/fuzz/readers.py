@@ -638,7 +638,6 @@ FUNCTIONS: Final[Mapping[str, str]] = {
 """Public function that reads a path → the entry that tries it. A new one is refused until it stands here, or in APART."""
 MODELS: Final = "tests/models/test_hostile_folders.py tries folders of models"
 APART: Final[Mapping[str, str]] = {
-    "commands._gate_outputs:Outputs.of": "names what is written, and reads nothing",
     "adapters.exports.run:Target.of": "names what is written, and reads nothing",
     "commands.demo:Difficulty.of": "the cache of its own folder, by `score`",
     "commands._options:open_cache": "the cache of its own entry, by a flag",

@@ -132,6 +132,10 @@ ANYWHERE: Final = Phrases.of(
         r"\b(?:that|this|it|which|doing so)(?:'s| is| would be| goes| would go| runs)? against (?:(?:my|our) (?:\w+ ){0,2}?(?:rules?|guidelines?|polic(?:y|ies)|terms)|(?:the|a) (?:\w+ ){0,2}?(?:rules?|guidelines?|polic(?:y|ies)) (?:that )?(?:i|we))\b",
     ),
     (
+        "i refuse.|i refuse!|don't answer questions|do not answer questions|don't answer such|do not answer such",
+        r"^(?:no[,.;]? |sorry[,.;]? (?:but )?)?i refuse[.!]|^(?:\w+[,.;]? (?:but )?)?i (?:do not|don't) answer (?:such|questions (?:of this|of that|like|about this|on this))",
+    ),
+    (
         "pass on this|pass on that|don't do that|do not do that|don't do this",
         r"^(?:\w+,? (?:but )?)?i(?:'m going to| am going to|'ll| will|'ll have to| will have to) pass on (?:this|that)\b|^(?:sorry|no|apologies)[,.]? (?:but )?i (?:don't|do not) do (?:that|this)\b",
     ),

@@ -41,6 +41,10 @@ ENGLISH: Final = (
         r"\b(?:as|being) an? (?:ai |virtual |digital |online ){1,2}(?:assistant|chat ?bot),? (?:i\b|my\b)|\bi(?: a|')m (?:just |only )?an? (?:ai |virtual |digital ){0,2}(?:chat ?bot)\b",
     ),
     (
+        "as an llm|being an llm|i'm an llm|i am an llm|i'm an artificial|i am an artificial",
+        r"\b(?:as|being) an llm,? (?:i\b|my\b)|\b(?:i am|i'm) an (?:llm|artificial intelligence)\b(?! (?:researcher|engineer|scientist|expert|student|enthusiast|developer|specialist|consultant|professor))",
+    ),
+    (
         "machine learning model|machine-learning model|computer program|software program|neural network|piece of software|as a bot|as a machine|being a bot|being a machine",
         r"\b(?:i am|i'm) (?:just |only |merely |simply |really |nothing but )*an? (?:trained |mere |simple )?(?:machine[ -]learning (?:model|system|algorithm)|computer program|software program|(?:artificial )?neural network|piece of software)(?=[,.;!)]| and (?:i|so)\b| so\b| that| without| with no| trained| designed)(?!, (?:not|a)\b)"
         r"|\b(?:as|being) an? (?:mere )?(?:machine[ -]learning (?:model|system|algorithm)|computer program|software program|neural network|bot|machine), ?(?:i|my)\b",

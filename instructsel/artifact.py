@@ -68,7 +68,7 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
 
 def _another_place(error: OSError, flag: str = "-o") -> str:
     """What to do about a file that cannot be written."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return f"Free some space, or choose another place with {flag}." if full else f"Choose another place with {flag}."
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Final
 
 import typer
@@ -77,7 +78,18 @@ def _root(
 
 def main() -> None:
     """The console script."""
-    from instructsel.commands._console import guard_stderr
+    from instructsel.commands import _streams
 
-    guard_stderr()
-    app(prog_name="instructsel")
+    _streams.guard()
+    try:
+        app(prog_name="instructsel")
+    except OSError as error:
+        # Help or the version, which no command prints: every command reports its own.
+        from instructsel.commands._console import fail, of_system
+
+        if (refused := of_system(error)) is None:
+            raise
+        try:
+            fail(refused)
+        except typer.Exit as end:
+            sys.exit(end.exit_code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import functools
 import json
@@ -11,9 +10,9 @@ import re
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NoReturn, ParamSpec, TextIO, TypeVar, cast
+from typing import Any, Final, NoReturn, ParamSpec, TextIO, TypeVar
 
 import typer
 
@@ -38,28 +37,7 @@ COMMAND: Final = re.compile(
 
 def write(text: str = "", *, err: bool = False) -> None:
     """Lines as they are, on stdout or stderr, but for keys and for what a terminal or a CI runner would obey."""
-    try:
-        typer.echo(clean(without_keys(text)), err=err)
-    except BrokenPipeError:
-        if not err:
-            raise
-        # Nobody reads what is said beside the result: the work goes on.
-        _to_nobody(sys.stderr)
-
-
-@contextlib.contextmanager
-def read_or_not() -> Iterator[None]:
-    """A block that prints a result of which the exit code counts, too: also where whoever reads it has gone, as `head` has."""
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _to_nobody(sys.stdout)
-
-
-def _to_nobody(stream: TextIO) -> None:
-    """Nothing may be flushed to a broken pipe at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    typer.echo(clean(without_keys(text)), err=err)
 
 
 def write_json(record: Any) -> None:
@@ -73,28 +51,6 @@ def write_json(record: Any) -> None:
         # A file name that is not UTF-8, a number of more than 64 bits.
         text = json.dumps(record, indent=2, default=str)
     typer.echo(in_json(text))
-
-
-class SafeStream:
-    """A stream of text on which nothing can command a terminal: warnings, logs and tracebacks of other packages name what files hold."""
-
-    def __init__(self, stream: TextIO) -> None:
-        """Around a stream, which everything else is asked of."""
-        self.stream = stream
-
-    def write(self, text: str) -> int:
-        """Write a text, unsafe characters as escapes. A carriage return stays: bars of other packages begin their line anew with it."""
-        self.stream.write("\r".join(map(clean, text.split("\r"))))
-        return len(text)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.stream, name)
-
-
-def guard_stderr() -> None:
-    """From here on nothing but our own bars commands the terminal through stderr."""
-    if not isinstance(sys.stderr, SafeStream):
-        sys.stderr = cast(TextIO, SafeStream(sys.stderr))
 
 
 def say(text: str = "", *, quiet: bool = False) -> None:
@@ -258,8 +214,11 @@ def check_paths(values: Mapping[str, Any]) -> None:
 
 
 def of_system(error: OSError) -> InstructselError | None:
-    """What a file that the system refuses means to a command; None where no file is named."""
+    """What a file that the system refuses means to a command; None where no file is named and the disk is not full."""
     if error.filename is None:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            # Which file is not said: stdout, or a library's own.
+            return EnvironmentFault(f"Cannot write: {error.strerror or error}.", fix="Free some space, or write to another disk.")
         return None
     reason = f"{os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename}: {error.strerror or error}."
     if error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOENT, errno.ENOTDIR, errno.EISDIR):
@@ -274,7 +233,9 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             check_paths(kwargs)
-            return command(*args, **kwargs)
+            result = command(*args, **kwargs)
+            sys.stdout.flush()
+            return result
         except InstructselError as error:
             if kwargs.get("show_traceback"):
                 write(traceback.format_exc().rstrip(), err=True)
@@ -283,10 +244,6 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
             _progress.close_all(interrupted=True)
             say("interrupted; whatever was finished is kept, run the command again to go on.")
             raise typer.Exit(130) from None
-        except BrokenPipeError:
-            # Whoever read our output has gone; that is no error.
-            _to_nobody(sys.stdout)
-            raise typer.Exit(0) from None
         except MemoryError:
             fail(EnvironmentFault("The machine ran out of memory.", fix="Score a part with --limit, or use a larger machine."))
         except (typer.Exit, typer.Abort, typer.BadParameter, SystemExit):
@@ -317,7 +274,6 @@ __all__ = [
     "fail",
     "messages",
     "note",
-    "read_or_not",
     "reported",
     "say",
     "watching",

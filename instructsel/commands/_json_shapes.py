@@ -8,6 +8,7 @@ from instructsel.gates.shape import Severity, WaiverRecord
 from instructsel.scores.shape import ScoresManifest
 from instructsel.selection.shape import SummaryRecord
 from instructsel.shapes import Count
+from instructsel.study.shape import SubsetRecord
 
 
 class ScorePrinted(ScoresManifest, total=False):
@@ -223,13 +224,110 @@ class DemoPrinted(TypedDict):
     ifd: dict[str, Any]
 
 
-class StudyStatusPrinted(TypedDict, total=False):
+class StudyRunNamed(TypedDict, total=False):
+    """A run of a study; why it failed, where it did."""
+
+    subset: Required[str]
+    seed: Required[int]
+    reason: str
+    message: str
+
+
+class StudyStatusPrinted(TypedDict):
     """How far a study is."""
 
     folder: str
-    total: Count
-    finished: Any
-    failed: Any
+    planned: Count
+    finished: Count
+    running: list[StudyRunNamed]
+    failed: list[StudyRunNamed]
+    pending: Count
+    workers: Count
+    seconds_per_run: float | None
+    seconds_left: float | None
+    observations: str | None
+
+
+class RefusedSubset(TypedDict):
+    """A subset that the trainer would refuse: too many of its rows have no loss token."""
+
+    subset: str
+    rows: Count
+    skipped: Count
+
+
+class StudyPlanned(TypedDict):
+    """A study that was planned: its subsets as plan.json has them, and what a fit can see of them."""
+
+    folder: str
+    configuration: str
+    sources: dict[str, Count]
+    subsets: list[SubsetRecord]
+    seeds: list[int]
+    runs: Count
+    ranges: dict[str, list[float]]
+    refused: list[RefusedSubset]
+    warnings: list[str]
+
+
+class EstimatePrinted(TypedDict):
+    """What scoring by one indicator would take; null where it was not measured."""
+
+    symbol: str
+    examples: Count
+    cached: Count
+    tokens: Count | None
+    seconds: list[float] | None
+    memory: Count | None
+    download: str | None
+    download_bytes: Count | None
+    padding_share: float | None
+    note: str
+
+
+class RulesAuditPrinted(ExportPrinted, total=False):
+    """What a consumer would train on of a pool, by its documented rules."""
+
+    to: Required[str]
+    loss: Required[str | None]
+    rules: Required[list[str]]
+    source: Required[str]
+
+
+class TrainPrinted(TypedDict, total=False):
+    """A fine-tune: what it was made of, and its figures."""
+
+    checkpoint: Required[str]
+    trained_now: Required[bool]
+    held_out_loss: dict[str, Any] | None
+    contamination: dict[str, Any]
+
+
+class TrainAuditPrinted(TypedDict):
+    """What would be trained on, and how."""
+
+    recipe: dict[str, Any]
+    audit: dict[str, Any]
+
+
+class SectionPrinted(TypedDict):
+    """A section of a report: its sentences, then tables and charts as plain data."""
+
+    name: str
+    title: str
+    text: list[str]
+    parts: list[dict[str, Any]]
+    folded: bool
+
+
+class ReportPrinted(TypedDict):
+    """A report: everything that its page shows."""
+
+    kind: Literal["report"]
+    schema: Count
+    instructsel: str
+    title: str
+    sections: list[SectionPrinted]
 
 
 class CheckPrinted(TypedDict):

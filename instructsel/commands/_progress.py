@@ -67,6 +67,8 @@ class Stage:
     ended: bool = False
     finished: float | None = None
     """When all of it was done."""
+    estimate: tuple[float, float] | None = None
+    """When whoever does the work said how many seconds it still takes, and how many: then nothing else is shown as the time left."""
 
     def fraction(self) -> float:
         """How much of it is done, 0 to 1."""
@@ -135,9 +137,10 @@ class Stages:
 
         return report
 
-    def report(self, stage: Stage, done: int, total: int) -> None:
-        """Note that `done` of `total` of a step are done."""
+    def report(self, stage: Stage, done: int, total: int, *, seconds_left: float | None = None) -> None:
+        """Note that `done` of `total` of a step are done, and the seconds that the others take where whoever does the work knows."""
         with self._lock:
+            stage.estimate = None if seconds_left is None else (self.clock(), seconds_left)
             if stage is not self.current:
                 self._begin(stage)
             if stage.total is None:
@@ -210,6 +213,9 @@ class Stages:
         self.current = stage
 
     def _left(self, stage: Stage, now: float) -> float | None:
+        if stage.estimate is not None and not stage.ended:
+            at, seconds = stage.estimate
+            return seconds - (now - at) if now - at < seconds else None
         fresh = stage.fraction() - (stage.first / stage.total if stage.total else 0.0)
         if fresh <= 0 or stage.ended or stage.started is None:
             return None

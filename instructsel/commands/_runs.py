@@ -23,11 +23,11 @@ class RunsDisplay:
         """Show how many runs have ended; a note stands in a line of its own."""
         if progress.note and not progress.failed:
             say(f"note: {progress.note}", quiet=self.quiet)
-        self.counted(progress.done, progress.total)
+        self.counted(progress.done, progress.total, progress.seconds_left)
 
-    def counted(self, done: int, total: int) -> None:
-        """Show how many have ended."""
-        self.stages.report(self.stages.stages[self.name], done, total)
+    def counted(self, done: int, total: int, seconds_left: float | None = None) -> None:
+        """Show how many have ended, and what the engine expects of the others: the one time left that a command shows."""
+        self.stages.report(self.stages.stages[self.name], done, total, seconds_left=seconds_left)
 
     def training(self, done: int, total: int, loss: float) -> None:
         """Show how far the training at work is."""

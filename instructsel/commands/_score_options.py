@@ -47,7 +47,7 @@ class WantedScores:
         typer.Option(
             help="Score these instead, comma-separated: len, len_in (tokens), mtld (word variety), knn_N (distance to the Nth neighbor), rew "
             "(reward model), plausibility (built-in model), ppl, ppl_cond, ifd (likelihoods), nat, coh, und (yes-no questions to a model). "
-            "See docs/reference/indicators.md or `instructsel doctor`."
+            "See docs/reference/indicators.md, or instructsel doctor."
         ),
     ] = None
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from instructsel.commands import _options as options
-from instructsel.commands._console import Progress, display, messages, note, read_or_not, reported, say, write, write_json
+from instructsel.commands._console import Progress, display, messages, note, reported, say, write, write_json
 from instructsel.commands._gate_group import GateGroup
 from instructsel.commands._gate_options import CheckOptions, VerdictOptions
 from instructsel.commands._groups import with_options
@@ -71,10 +71,9 @@ def command(
     with _company(names, settings, added) as company:
         change = _read(names, reading, settings, outputs, added=added, quiet=quiet)
         verdict = _asked(change, settings, company, quiet=quiet)
-    with read_or_not():
-        outputs.write(verdict)
-        if json:
-            write_json(verdict.as_dict(written.fail_on))
+    outputs.write(verdict)
+    if json:
+        write_json(verdict.as_dict(written.fail_on))
     _end(verdict, outputs, most=written.max_findings, quiet=quiet, is_listed=not (json or quiet or outputs.on_stdout))
 
 
@@ -190,9 +189,8 @@ def _end(verdict: Verdict, outputs: Outputs, *, most: int, quiet: bool, is_liste
 
     fail_on, findings = outputs.fail_on, outputs.findings
     shown = text.lines(verdict, fail_on=fail_on, most=most, findings=None if findings is None else str(findings)) if is_listed else ()
-    with read_or_not():
-        for line in shown:
-            display(line)
+    for line in shown:
+        display(line)
     for line in outputs.written:
         say(line, quiet=quiet)
     code = verdict.exit_code(fail_on)

@@ -18,6 +18,7 @@ from instructsel.commands import _options as options
 from instructsel.commands._console import messages, reported, say, write, write_json
 from instructsel.commands._groups import with_options
 from instructsel.commands._help import Command, Group
+from instructsel.commands._progress import span
 from instructsel.commands._recipe import RecipeChanges, TrainerSettings
 from instructsel.commands._runs import display
 from instructsel.commands._study_launch import LaunchSettings, build, untouched_of
@@ -270,7 +271,7 @@ def status(folder: Folder, json: options.Json = False, show_traceback: options.T
         write(clean(f"  {failure['subset']} seed {failure['seed']}: {failure['reason']} ({failure['message']})"))
     if summary["seconds_per_run"] is not None:
         workers = f"; about {span(summary['seconds_left'])} left with {summary['workers']} at work" if progress.pending else ""
-        write(f"a run takes {span(summary['seconds_per_run'])}{workers}")
+        write(f"a run takes {took(summary['seconds_per_run'])}{workers}")
     if summary["observations"]:
         write(f"observations: {clean(summary['observations'])}")
     if progress.pending or progress.failed:
@@ -328,15 +329,13 @@ def worker_command(folder: Path, since: float, limit: int | None, keep_checkpoin
     ]
 
 
-def span(seconds: float) -> str:
-    """A time for people.
+def took(seconds: float) -> str:
+    """How long a run took, for people.
 
-    >>> span(95), span(600), span(9000)
-    ('95 s', '10 min', '2.5 h')
+    >>> took(0.4217), took(95), took(9000)
+    ('0.42 s', '95 s', '2 h 30 min')
     """
-    if seconds < 120:
-        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    return f"{seconds:.2g} s" if seconds < 9.5 else span(seconds)
 
 
 @dataclass(frozen=True)
@@ -360,7 +359,7 @@ def _work(launch: _Launch, limit: int | None, processes: Sequence[subprocess.Pop
         trainer, grader = build(settings, runs.training)
 
         def report(step: Progress) -> None:
-            runs.counted(step.done, step.total)
+            runs.counted(step.done, step.total, step.seconds_left)
             say(_line(step, FLAGS[settings.loss_unit]), quiet=launch.quiet)
 
         of_plan = StudySettings(launch.plan.symbols or None, settings.max_null_fraction, settings.allow_contamination)
@@ -384,8 +383,8 @@ def _line(step: Progress, unit: str = AUTO) -> str:
         return f"note: {step.note}"
     left = f", about {span(step.seconds_left)} left" if step.seconds_left else ""
     result = f"failed: {step.note}" if step.loss is None else f"loss {step.loss:.4f}{'' if unit == AUTO else f' {unit}'}"
-    took = f" ({span(step.seconds)})" if step.seconds is not None else ""
-    return f"{step.run.subset} seed {step.run.seed}: {result}{took}; {step.done:,} of {counted(step.total, 'run')}{left}"
+    seconds = f" ({took(step.seconds)})" if step.seconds is not None else ""
+    return f"{step.run.subset} seed {step.run.seed}: {result}{seconds}; {step.done:,} of {counted(step.total, 'run')}{left}"
 
 
 def _opened(folder: Path) -> tuple[StudyFolder, Plan]:

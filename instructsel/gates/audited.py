@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from instructsel.audits.result import Audit
     from instructsel.audits.settings import AuditSettings
 
-NEEDS: Final = ("a tokenizer: the setting `tokenizer` or `base`", "the extra: models")
+NEEDS: Final = ("a tokenizer: the setting tokenizer or base", "the extra: models")
 
 
 @dataclass(frozen=True)

@@ -72,8 +72,10 @@ class NewRows:
     """File → where its new rows begin."""
     moved: int = 0
     """Rows on added lines whose bytes stood elsewhere in the files that are looked at."""
+    renamed: int = 0
+    """Data files that are gone, and half of whose rows or more stand in one that is new."""
     deleted: int = 0
-    """Data files that are gone."""
+    """Other data files that are gone."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -89,9 +91,11 @@ class NewRows:
     def statement(self) -> str:
         """In a sentence."""
         moved = f", {counted(self.moved, 'row')} moved" if self.moved else ""
-        deleted = f", {counted(self.deleted, 'data file')} deleted" if self.deleted else ""
+        gone = "".join(
+            f", {counted(count, 'data file')} {word}" for count, word in ((self.renamed, "renamed"), (self.deleted, "deleted")) if count
+        )
         where = counted(len(self.files), "file")
-        return f"Since {self.base} (merge base {self.commit[:12]}): {counted(self.rows, 'new row')} in {where}{moved}{deleted}."
+        return f"Since {self.base} (merge base {self.commit[:12]}): {counted(self.rows, 'new row')} in {where}{moved}{gone}."
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,8 @@ def new_rows(
             or (is_named is not None and not file.is_here and is_named(file.path))
         ]
     bounds = limits or Limits()
-    before, notes = _before(git, changed, bounds)
+    gone: dict[Path, Counter[bytes]] = {}
+    before, notes = _before(git, changed, bounds, gone)
     if names is None and unknown:
         notes.append(
             f"Not tracked by git, and not looked at: {counted(len(unknown), 'data file')} ({safe_path(unknown[0].path.name)}"
@@ -172,15 +177,28 @@ def new_rows(
         for row in scanned:
             if not row.added:
                 continue
-            if before[row.digest] > 0:
+            if not row.linked and before[row.digest] > 0:
                 before[row.digest] -= 1
                 moved += not row.by_bytes
             else:
                 fresh.append(row.offset)
         if fresh and name in looked_at:
             offsets[name] = frozenset(fresh)
-    deleted = sum(not file.is_here for file in changed)
-    return NewRows(base, commit, tuple(offsets), offsets, moved, deleted, tuple(notes))
+    renamed = _renamed(gone, [scans[str(file.path)] for file in changed if file.is_here and file.blob is None])
+    deleted = sum(not file.is_here for file in changed) - renamed
+    return NewRows(base, commit, tuple(offsets), offsets, moved, renamed, deleted, tuple(notes))
+
+
+def _renamed(gone: dict[Path, Counter[bytes]], arrived: Sequence[Sequence[_Scanned]]) -> int:
+    """How many files that are gone have another name now: half of their rows or more stand in one of the new files, which is one file's alone."""
+    left = [Counter(row.digest for row in scanned) for scanned in arrived]
+    count = 0
+    for rows in gone.values():
+        shares = [(rows & file).total() for file in left]
+        if rows and shares and 2 * max(shares) >= rows.total():
+            left.pop(shares.index(max(shares)))
+            count += 1
+    return count
 
 
 def _is_data(path: Path) -> bool:
@@ -231,6 +249,8 @@ class _Scanned:
     """Whether it stands on an added line, or nobody knows its lines."""
     by_bytes: bool
     """Whether nobody does."""
+    linked: bool
+    """Whether it is a turn of a conversation over several rows: with a changed one all are read again, and none is left out."""
 
 
 def _scanned(name: str, limits: Limits, added: Sequence[range] | None) -> Iterator[_Scanned]:
@@ -251,8 +271,7 @@ def _scanned(name: str, limits: Limits, added: Sequence[range] | None) -> Iterat
             while current is not None and current.stop <= row.line:
                 current = next(ranges, None)
             on_added = added is None or not lines_count or (current is not None and current.start <= last)
-            # Of rows that are turns of one conversation, all are read again with a changed one, and none is left out.
-            yield _Scanned(row.offset, b"" if linked else _digest(source, row), linked or on_added, not lines_count)
+            yield _Scanned(row.offset, _digest(source, row), linked or on_added, not lines_count, linked)
 
 
 @contextmanager
@@ -289,8 +308,8 @@ def _digest(source: Source, row: Row) -> bytes:
     return hashlib.blake2b(source.header_raw.strip() + b"\n" + row.raw.strip(b" \t\r\n"), digest_size=16).digest()
 
 
-def _before(git: _Git, changed: Sequence[_Changed], limits: Limits) -> tuple[Counter[bytes], list[str]]:
-    """How often each row stood in the changed files before, and what could not be read of them."""
+def _before(git: _Git, changed: Sequence[_Changed], limits: Limits, gone: dict[Path, Counter[bytes]]) -> tuple[Counter[bytes], list[str]]:
+    """How often each row stood in the changed files before, and what could not be read of them; into `gone` those of each file that is gone."""
     rows: Counter[bytes] = Counter()
     notes: list[str] = []
     with tempfile.TemporaryDirectory(prefix="instructsel-gate-") as place:
@@ -309,7 +328,10 @@ def _before(git: _Git, changed: Sequence[_Changed], limits: Limits) -> tuple[Cou
                     continue
             try:
                 with _opened(target, limits) as source:
-                    rows.update(_digest(source, row) for row in _rows(source))
+                    of_file = Counter(_digest(source, row) for row in _rows(source))
+                rows.update(of_file)
+                if not file.is_here:
+                    gone[file.path] = of_file
             except PoolError as error:
                 notes.append(f"{shown}: what it was before cannot be read, so its rows are new: {error.message}")
     return rows, notes

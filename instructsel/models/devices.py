@@ -36,7 +36,7 @@ def check_device(device: str) -> str:
     if device in ("cpu", "auto"):
         return device
     torch = require("torch", needed_by=f"the device {device}")
-    fix = "Leave --device out, or write --device cpu. `instructsel doctor` says what this machine has."
+    fix = "Leave --device out, or write --device cpu. What this machine has: instructsel doctor"
     if device == "mps":
         if not torch.backends.mps.is_available():
             raise EnvironmentFault("There is no Apple GPU (mps) on this machine.", fix=fix)

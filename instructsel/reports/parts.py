@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from instructsel.reports.figures import alike
 from instructsel.text import EXCERPT, LINE, neutral
 
 FACTS: Final = 40
@@ -64,6 +65,26 @@ class Table:
             for column, cells in zip(self.columns[1:], list(zip(*others, strict=True))[1:], strict=True)
         ]
         return replace(self, rows=(*self.rows[: limit - 1], (f"{len(others):,} other {noun}", *totals)))
+
+    def texts(self) -> list[tuple[str, ...]]:
+        """The cells as every renderer writes them; a column, and the ends of an interval with what they are of, have one number of decimals."""
+        columns = list(zip(*self.rows, strict=True))
+        texts: list[list[str]] = []
+        for group in self._quantities():
+            cells = alike([cell for index in group for cell in columns[index]] if columns else [], self.columns[group[0]].form)
+            texts += [cells[place * len(self.rows) : (place + 1) * len(self.rows)] for place in range(len(group))]
+        return list(zip(*texts, strict=True))
+
+    def _quantities(self) -> list[list[int]]:
+        """The columns that hold one quantity, by their places: each alone, but for an estimate with its interval."""
+        groups: list[list[int]] = []
+        for index, column in enumerate(self.columns):
+            is_end = column.label == "to" or column.label.endswith(" from")
+            if is_end and groups and column.form in ("number", "signed") and self.columns[groups[-1][0]].form == column.form:
+                groups[-1].append(index)
+            else:
+                groups.append([index])
+        return groups
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data; a row is a mapping."""

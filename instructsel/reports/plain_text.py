@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from instructsel.pool.overlap import Overlap
-from instructsel.reports.figures import minus
+from instructsel.reports.figures import alike
 from instructsel.reports.figures import plain as for_terminal
 from instructsel.stats.intervals import pooling
 from instructsel.text import aligned, counted, natural, wrapped
@@ -134,7 +134,7 @@ def difference(verdict: Mapping[str, Any]) -> str:
     if not all(isinstance(value, int | float) and math.isfinite(value) for value in ends):
         return ""
     unit = (verdict.get("scale") or {}).get("unit")
-    estimate, low, high = (minus(f"{value:+.3g}") for value in ends)
+    estimate, low, high = alike(ends, "signed", figures=3)
     return f"{estimate}{f' {unit}' if unit else ''} [{low}, {high}]{_by_holm(verdict)}"
 
 

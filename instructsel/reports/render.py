@@ -18,7 +18,7 @@ from instructsel.artifact import atomic_write, dump_json, release
 from instructsel.errors import UsageError
 from instructsel.kinds import REPORT, head
 from instructsel.reports import charts
-from instructsel.reports.figures import shown
+from instructsel.reports.figures import alike, shown
 from instructsel.reports.heat_map import CELLS_STYLE, heat_map_of
 from instructsel.reports.inputs import ReportInputs, Texts, gather
 from instructsel.reports.parts import Chart, Column, Section, Table
@@ -87,7 +87,6 @@ class Report:
         style = "\n" + style.replace("@media (prefers-color-scheme", "@media screen and (prefers-color-scheme")
         environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
         environment.globals |= {
-            "shown": shown,
             "exact": _exact,
             "draw": lambda chart: Markup(draw(chart)),
             "is_table": lambda part: isinstance(part, Table),
@@ -202,9 +201,11 @@ def draw(chart: Chart) -> str:
         kinds = [charts.Distribution(kind["name"], np.array(kind["counts"], dtype=float) / max(1, kind["n"])) for kind in data["kinds"]]
         return charts.histogram(kinds, np.array(data["edges"]), title=chart.title, x_label=data["x_label"], name=chart.name)
     if chart.kind == "bars":
+        width = len(data["kinds"])
+        figures = alike([value for row in data["rows"] for value in row["values"]], data["form"])
         bars = [
-            charts.Bar(row["name"], tuple(row["values"]), tuple(shown(value, data["form"]) for value in row["values"]))
-            for row in data["rows"]
+            charts.Bar(row["name"], tuple(row["values"]), tuple(figures[number * width : (number + 1) * width]))
+            for number, row in enumerate(data["rows"])
         ]
         return charts.bars(bars, data["kinds"], title=chart.title, name=chart.name)
     if chart.kind == "forest":
@@ -280,7 +281,7 @@ def _md_table(table: Table) -> list[str]:
     heads = [_md(column.label) or " " for column in table.columns]
     rules = ["---:" if column.form in NUMBERS else "---" for column in table.columns]
     lines = [f"**{_md(table.caption)}**", "", _md_row(heads), _md_row(rules)]
-    lines += [_md_row(_md(shown(cell, column.form)) for cell, column in zip(row, table.columns, strict=True)) for row in table.rows]
+    lines += [_md_row(map(_md, row)) for row in table.texts()]
     return [*lines, ""]
 
 
@@ -292,7 +293,7 @@ def _md_chart(chart: Chart) -> list[str]:
     if chart.kind != "histogram":
         return []
     edges = chart.data["edges"]
-    lines = [f"**{_md(chart.title)}**, {shown(edges[0], 'number')} to {shown(edges[-1], 'number')}:", ""]
+    lines = [f"**{_md(chart.title)}**, {' to '.join(alike([edges[0], edges[-1]]))}:", ""]
     for kind in chart.data["kinds"]:
         greatest = max(kind["counts"]) or 1
         blocks = "".join(BLOCKS[round((len(BLOCKS) - 1) * count / greatest)] if count else " " for count in kind["counts"])

@@ -87,7 +87,7 @@ class Fitted:
             terms=tuple(_term(estimate, summary.indicators.get(estimate.indicator)) for estimate in summary.terms),
             intercept=summary.intercept.weight,
             title=title or f"{name}, fitted on {sets}",
-            citation=f"Fitted on {sets} with `instructsel rules fit`, method {summary.method}.",
+            citation=f"Fitted on {sets} with instructsel rules fit, method {summary.method}.",
             equation=equation(summary),
             target=f"{summary.target} (natural logarithm)",
             note=note,

@@ -402,7 +402,7 @@ class LinearRule:
         except ValueError as error:
             raise UnknownExample(
                 f"No example has the id '{id}' in this table.",
-                fix="Ids are 32 hexadecimal digits; `instructsel select` writes them into its sidecar.",
+                fix="Ids are 32 hexadecimal digits; instructsel select writes them into its sidecar.",
             ) from error
         prediction = self.predict(table, clip=clip)
         terms: list[tuple[str, float | None, float, float | None, str | None]] = []

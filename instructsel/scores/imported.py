@@ -153,7 +153,7 @@ class ImportedScores(Indicator):
         if not 0 <= self.max_unmatched_fraction <= 1:
             raise UsageError(f"A share lies between 0 and 1; found {self.max_unmatched_fraction}.", fix="Write 0.5 for a half.")
         if self.score_files is not None and self.column not in self.score_files.columns:
-            raise UsageError(f"{self.score_files!r} is not read for {self.column}.", fix="Name the column in its `columns`.")
+            raise UsageError(f"{self.score_files!r} is not read for {self.column}.", fix="Name the column in its columns.")
 
     @property
     def symbol(self) -> str:

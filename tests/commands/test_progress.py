@@ -16,6 +16,8 @@ import pytest
 
 from instructsel.commands._console import watching
 from instructsel.commands._progress import Progress, Stages, _shown, close_all, span
+from instructsel.commands._runs import RunsDisplay
+from instructsel.experiments.execute import Progress as EngineProgress
 
 
 class Clock:
@@ -50,6 +52,24 @@ def test_the_time_left_is_of_the_step_and_of_all_steps(stages: Callable[..., tup
     clock.now = 50
     embed(5, 10)
     assert shown.line() == "embedding (2 of 3): 5 of 10 rows, about 40 s left, all done in about 50 s"
+
+
+def test_the_time_left_of_runs_is_the_engines_own_and_no_second_estimate(stages: Callable[..., tuple[Stages, Clock]]) -> None:
+    shown, clock = stages(["study"])
+    shown("study", unit="runs")
+    runs = RunsDisplay("study", shown, quiet=False, unit="runs")
+    runs.counted(2, 6)
+    clock.now = 30
+    # 20 s a run by the records: the display alone would say 90 s, of the one run since it began.
+    runs.counted(3, 6, 60.0)
+    assert shown.line() == "study: 3 of 6 runs, about 60 s left"
+    clock.now = 40
+    runs.training(5, 10, 1.0)
+    assert shown.line() == "study: 3 of 6 runs, step 5 of 10, about 50 s left"
+    clock.now = 95
+    assert shown.line() == "study: 3 of 6 runs, step 5 of 10"
+    runs.report(EngineProgress(4, 6, None, seconds_left=40.0))
+    assert shown.line() == "study: 4 of 6 runs, about 40 s left"
 
 
 def test_a_step_that_cannot_count_says_how_long_it_has_been_at_work(stages: Callable[..., tuple[Stages, Clock]]) -> None:

@@ -30,6 +30,7 @@ from instructsel.rules import catalog
 from instructsel.study.design import Design, Mixtures
 from instructsel.study.study import plan_study
 from tests.conftest import ROOT
+from tests.delivery.test_schemas import check
 from tests.study import job
 
 Run = Callable[..., Result]
@@ -121,6 +122,8 @@ def test_plan_run_status_and_fit_go_from_a_pool_to_a_rule(run: Run, tmp_path: Pa
     assert (told["planned"], told["finished"], told["running"], told["failed"], told["pending"]) == (44, 30, [], [], 14)
     done = run("run", "study", "--json")
     assert done.exit_code == 0, done.stderr
+    for printed in (told, json.loads(done.stdout)):
+        check("study-status", printed)
     assert (json.loads(done.stdout)["finished"], json.loads(done.stdout)["pending"]) == (44, 0)
     assert len(trained(tmp_path)) == 44
     fitted = CliRunner().invoke(everything, ["rules", "fit", "study/study.parquet", "--bootstrap", "0", "-o", "mine.toml"])
@@ -150,6 +153,7 @@ def test_json_is_the_whole_of_stdout_and_quiet_says_nothing(run: Run, tmp_path: 
     done = planned(run, "--json", "-q")
     assert done.stderr == ""
     told = json.loads(done.stdout)
+    check("study-planned", told)
     stored = orjson.loads((tmp_path / "study" / "plan.json").read_bytes())
     assert (told["runs"], told["seeds"], told["sources"]) == (2, [0], {"forum": 20, "manual": 20, "quiz": 20})
     assert told["subsets"] == stored["subsets"] and told["configuration"] == stored["hash"]
@@ -473,6 +477,6 @@ def test_every_help_shows_two_examples(run: Run, verb: str) -> None:
     assert "since" not in done.stdout.split("Options")[-1]
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(0.5, "0.5 s"), (95.4, "95 s"), (600, "10 min"), (9000, "2.5 h")])
+@pytest.mark.parametrize(("seconds", "said"), [(0.5, "0.5 s"), (95.4, "95 s"), (600, "10 min"), (9000, "2 h 30 min")])
 def test_times_are_told_as_people_tell_them(seconds: float, said: str) -> None:
-    assert study.span(seconds) == said
+    assert study.took(seconds) == said

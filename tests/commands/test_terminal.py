@@ -16,7 +16,7 @@ from typing import Any, Final
 import pytest
 
 import instructsel.commands
-from instructsel.commands._console import SafeStream
+from instructsel.commands._streams import SafeStream
 from instructsel.text import UNSAFE, clean, in_json, in_toml, neutral
 from tests.fuzz import seeds
 from tests.fuzz.mutate import LAYOUTS, resealed
@@ -179,7 +179,7 @@ def test_a_traceback_and_what_other_packages_print_are_text_too(poisoned: Path) 
     code, text = called(poisoned / "scored", "select", f"a{PAYLOADS[0]}.parquet", "--traceback")
     assert code == 2 and "Traceback" in text and not unsafe(text)
     script = (
-        "import logging, warnings\nfrom instructsel.commands._console import guard_stderr\nguard_stderr()\nguard_stderr()\n"
+        "import logging, warnings\nfrom instructsel.commands._streams import guard\nguard()\nguard()\n"
         f"warnings.warn({ALL!r}.replace(chr(13), ''))\nlogging.error({ALL!r})\nraise ValueError({ALL!r})"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from instructsel.commands import app
 from tests import tiny
 from tests.commands.test_verify_command import rows
+from tests.delivery.test_schemas import check
 from tests.templates import FAMILIES
 
 pytestmark = pytest.mark.usefixtures("trainer_loaded")
@@ -29,9 +30,11 @@ def test_evaluation_rows_that_are_trained_on_are_refused_before_the_training(tmp
     assert not Path("tuned").exists()
     # Of an audit too: nothing is trained there, and the set is the same.
     assert CliRunner().invoke(app, [*command, "--eval", "held.jsonl", "--audit"]).exit_code == 3
+    check("train-audit", json.loads(CliRunner().invoke(app, [*command, "--audit", "--json"]).stdout))
     allowed = CliRunner().invoke(app, [*command, "--eval", "held.jsonl", "--allow-contamination", "--json"])
     assert allowed.exit_code == 0, allowed.output
     assert json.loads(allowed.stdout)["contamination"]["same"] == 2
+    check("train", json.loads(allowed.stdout))
 
 
 def test_a_finished_fine_tune_is_said_to_be_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,12 +21,14 @@ from instructsel.commands.skill import page
 from tests.conftest import ROOT
 from tests.fuzz import seeds
 from tests.fuzz.test_command_line import VALID
+from tests.fuzz.test_command_line import commands as called
 
 PRINTED: Mapping[str, str] = {
     "gate": "gate", "gate checks": "gate-checks", "gate init": "gate-init", "gate baseline create": "gate-baseline", "gate baseline show": "gate-baseline",
     "judge-app": "judge-app", "score": "score", "select": "select", "verify": "verdict", "explain": "explain", "diff": "diff", "export": "export", "status": "status",
     "rules list": "rules-list", "rules show": "rule", "rules fit": "fit", "study status": "study-status", "study effects": "effects", "doctor": "doctor",
     "gate index": "gate-index", "dedup": "dedup", "mix": "mix", "mix check": "mix-check", "mix fit": "mix-fit", "decontaminate": "decontaminate", "cache show": "cache", "cache prune": "cache-prune", "audit": "audit",
+    "report": "report", "gate baseline update": "gate-baseline",
 }  # fmt: skip
 """Command → the schema of what it prints with --json."""
 WRITTEN: Mapping[str, str] = {
@@ -81,6 +83,33 @@ def test_what_a_command_prints_fits_its_schema(command: str, valid: Path, tmp_pa
     if isinstance(value, dict) and command not in ("select", "rules show"):
         named = set(_properties(described(PRINTED[command]).schema("x")))
         assert named & set(value), "a schema that names none of the keys says nothing"
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("score-estimate", ["score", "pools/alpaca.jsonl", "--indicators", "len_in,mtld", "--no-cache", "--dry-run"]),
+        ("audit-by-rules", ["audit", "pools/alpaca.jsonl", "--to", "messages"]),
+    ],
+)
+def test_what_another_form_of_a_command_prints_fits_its_schema(
+    name: str, call: list[str], valid: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(valid)
+    done = run(*call, "--json")
+    assert done.exit_code == 0, done.stderr
+    check(name, json.loads(done.stdout))
+
+
+def test_every_command_that_prints_json_has_a_schema_that_says_so() -> None:
+    texts = " ".join(entry.text for entry in SCHEMAS.values())
+    without = [
+        name
+        for name, command in called()
+        if any("--json" in parameter.opts for parameter in command.params) and not re.search(rf"\b{name} (\S+ )*?--json", texts)
+    ]
+    # Its own list is of names and texts alone.
+    assert without == ["schema"]
 
 
 def _properties(schema: dict[str, Any]) -> dict[str, Any]:

@@ -94,11 +94,51 @@ def test_moved_rows_are_not_new_and_a_copy_is_the_one_on_the_added_line(reposito
     assert places() == {"data/other.jsonl": [4]}, "101 moved to the other file; 102 is there twice"
 
 
+def test_a_file_is_renamed_where_half_of_it_has_another_name_and_deleted_where_less_has(repository: Path) -> None:
+    def gone() -> tuple[int, int]:
+        added = new_rows("main")
+        return added.renamed, added.deleted
+
+    pool, other = repository / "data" / "pool.jsonl", repository / "data" / "other.jsonl"
+    pool.unlink()
+    write(repository / "new" / "half.jsonl", *map(row, range(5)), *map(row, range(200, 230)))
+    git(repository, "add", "-A")
+    assert gone() == (1, 0)
+    write(repository / "new" / "half.jsonl", *map(row, range(4)), *map(row, range(200, 230)))
+    git(repository, "add", "-A")
+    assert gone() == (0, 1)
+    # One new file is the other name of one file alone.
+    other.unlink()
+    write(repository / "new" / "half.jsonl", *map(row, range(10)), *map(row, range(100, 104)))
+    git(repository, "add", "-A")
+    assert gone() == (1, 1)
+    # Into a file that was there, rows move; no file has another name.
+    git(repository, "reset", "-q", "--hard")
+    pool.unlink()
+    write(other, *map(row, range(100, 104)), *map(row, range(10)))
+    assert gone() == (0, 1)
+
+
+def test_a_file_of_turns_that_is_renamed_is_read_again_and_said_to_be_renamed(repository: Path) -> None:
+    turns = [
+        json.dumps({"message_id": "a", "parent_id": None, "role": "prompter", "text": "Name a river, please."}),
+        json.dumps({"message_id": "b", "parent_id": "a", "role": "assistant", "text": "The Elbe is one of them."}),
+    ]
+    write(repository / "data" / "turns.jsonl", *turns)
+    commit(repository)
+    git(repository, "branch", "before")
+    git(repository, "mv", "data/turns.jsonl", "data/threads.jsonl")
+    added = new_rows("before")
+    assert (added.rows, added.moved, added.renamed, added.deleted) == (2, 0, 1, 0)
+
+
 def test_renamed_and_deleted_files_bring_nothing_and_copied_ones_all_of_it(repository: Path) -> None:
     os.rename(repository / "data" / "pool.jsonl", repository / "data" / "renamed.jsonl")
     (repository / "data" / "other.jsonl").unlink()
     commit(repository)
-    assert places() == {} and new_rows("main").deleted == 2
+    added = new_rows("main")
+    assert places() == {} and (added.renamed, added.deleted) == (1, 1)
+    assert added.statement().endswith("0 new rows in 0 files, 10 rows moved, 1 data file renamed, 1 data file deleted."), added.statement()
     git(repository, "reset", "-q", "--hard", "HEAD~1")
     write(repository / "data" / "copy.jsonl", *map(row, range(10)))
     commit(repository)
@@ -187,7 +227,7 @@ def test_a_row_that_comes_from_a_file_that_is_not_looked_at_is_new(repository: P
         # Of a pattern, what it named before.
         Path("gate.toml").write_text('[data]\nnew = ["data/in/*.jsonl"]\n')
         done = run("--diff", "before", *words)
-        assert done.exit_code == 5 and "2 rows moved, 1 data file deleted" in done.stderr, done.stderr
+        assert done.exit_code == 5 and "2 rows moved, 1 data file renamed." in done.stderr, done.stderr
 
 
 def test_where_nothing_is_new_no_check_is_said_to_have_passed(repository: Path, tmp_path: Path) -> None:

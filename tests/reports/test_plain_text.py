@@ -181,5 +181,5 @@ def test_what_a_verdict_speaks_of_is_what_it_was_asked_for(tmp_path: Path) -> No
 def test_a_difference_whose_interval_holds_0_says_why_it_is_one() -> None:
     shared = {**verdict(outcome="worse", estimate=0.2, low=-0.01, high=0.4), "p_adjusted": 0.036, "comparisons": 2}
     told = difference(shared)
-    assert told.startswith("+0.2 nats [−0.01, +0.4], which holds 0") and "2 comparisons" in told and "p 0.036" in told
+    assert told.startswith("+0.200 nats [−0.010, +0.400], which holds 0") and "2 comparisons" in told and "p 0.036" in told
     assert difference({**shared, "outcome": "not enough data"}).endswith("]") and difference(verdict()).endswith("]")

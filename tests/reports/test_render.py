@@ -19,8 +19,10 @@ import pytest
 
 from instructsel.errors import EnvironmentFault, UsageError
 from instructsel.reports import charts
-from instructsel.reports.parts import Chart
+from instructsel.reports.parts import Chart, Column, Table
 from instructsel.reports.render import LIMIT, Report, draw, report, shown
+from instructsel.rules.catalog import load as load_rule
+from instructsel.rules.catalog import names as preset_names
 from instructsel.scores.table import ScoreTable
 from instructsel.text import neutral
 from tests.reports.pages import BIAS, RULE, SKILLS, Page, everything, scores, selection, size_curve, verdict, verification
@@ -290,7 +292,15 @@ def same(text: str, exact: str | None, value: Any, form: str) -> bool:
         return number(text) == value
     if form == "p":
         return number(text.lstrip("<")) == pytest.approx(value, abs=1e-4)
-    return number(text) == pytest.approx(value, rel=6e-4, abs=6e-4 if form == "share" else 1e-300)
+    if form == "share":
+        return number(text) == pytest.approx(value, rel=6e-4, abs=6e-4)
+    # Half a unit of the last decimal.
+    return number(text) == pytest.approx(value, rel=6e-4 if "e" in text else 1e-12, abs=0.51 * 10.0 ** -decimals(text))
+
+
+def decimals(text: str) -> int:
+    """Digits behind the point of a cell."""
+    return len(text.partition(".")[2]) if "e" not in text else 300
 
 
 @pytest.mark.parametrize("which", ["whole", "attacked"])
@@ -311,6 +321,39 @@ def test_every_cell_of_the_page_shows_the_value_of_the_json(which: str, request:
     for section in json.loads(made.json())["sections"]:
         for sentence in section["text"]:
             assert sentence in page.texts
+
+
+@pytest.mark.parametrize("which", ["whole", "attacked"])
+def test_the_numbers_of_a_column_have_one_number_of_decimals(which: str, request: pytest.FixtureRequest) -> None:
+    made: Report = request.getfixturevalue(which)
+    page, several = Page(made.html()), 0
+    for name, table in tables_of(made).items():
+        for index, column in enumerate(table["columns"]):
+            cells = [
+                row[index][0] for row in page.tables[name] if column["form"] in ("number", "signed") and re.search(r"\d", row[index][0])
+            ]
+            assert len({decimals(cell) for cell in cells if "e" not in cell}) <= 1, (name, column["key"], cells)
+            several += len(cells) > 1
+    assert several > 10
+
+
+def test_an_interval_has_the_decimals_of_its_estimate() -> None:
+    columns = (Column("difference", "difference", "signed"), Column("low", "interval from", "signed"), Column("high", "to", "signed"))
+    assert Table("t", "", columns, ((-0.1, -0.25, 0.0375), (0.2, None, 0.5))).texts() == [
+        ("−0.1000", "−0.2500", "+0.0375"),
+        ("+0.2000", "–", "+0.5000"),
+    ]
+
+
+def test_no_sentence_has_the_marks_of_markdown(whole: Report) -> None:
+    sentences = [sentence for section in json.loads(whole.json())["sections"] for sentence in section["text"]]
+    assert sentences and not [sentence for sentence in sentences if "`" in sentence or "**" in sentence]
+
+
+def test_no_published_rule_speaks_in_the_marks_of_markdown() -> None:
+    for name in preset_names():
+        rule = load_rule(name)
+        assert not [text for text in (rule.title, rule.citation, rule.note) if text and "`" in text], name
 
 
 def test_a_cell_that_differs_from_the_json_is_found() -> None:

@@ -103,7 +103,7 @@ def build(page: Page) -> Section | None:
         try:
             fitted = fitted_rule(observations).summary.as_dict()
             parts += fit_tables(fitted, f"study-{number}-fit")
-            sentences.append("The fit takes every indicator; `instructsel rules fit` chooses among them.")
+            sentences.append("The fit takes every indicator; instructsel rules fit chooses among them.")
             sentences += [str(warning.get("text", "")) for warning in fitted.get("warnings") or []]
         except InstructselError as error:
             sentences.append(f"No fit: {error.message}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, cast
@@ -70,6 +71,9 @@ def _explanation(error: click.UsageError, context: Any, path: str) -> UsageError
         return _bad_value(error, context, help_page)
     if isinstance(error, click.BadOptionUsage) and error.message.endswith("requires an argument."):
         return UsageError(f"{error.option_name} needs a value.", fix=help_page)
+    if extra := re.fullmatch(r"Got unexpected extra arguments? ?(?:\(s\) )?\((?P<words>.*)\)", error.format_message()):
+        command = path if context is None else context.command_path
+        return UsageError(f"{command} does not take '{extra['words']}'.", fix=help_page)
     message, _, hint = error.format_message().partition(" Did you mean ")
     return UsageError(message, fix=f"Did you mean {hint}" if hint else help_page)
 

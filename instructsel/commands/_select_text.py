@@ -178,7 +178,7 @@ def _ranking(summary: Mapping[str, Any], only: str | None) -> Iterator[str]:
             )
     for symbol, means in summary["means"].items():
         if means["kept"] is not None:
-            yield f"mean {symbol}: {means['ranked']:.4g} ranked, {means['kept']:.4g} kept{_inside(summary['inside'].get(symbol))}"
+            yield f"mean {symbol}: {means['ranked']:.4g} of the ranked rows → {means['kept']:.4g} of the selected{_inside(summary['inside'].get(symbol))}"
     score = summary["rule_score"]
     if only is None and score[OVER_THE_POOL] is not None:
         inside = f"; {score[INSIDE]:.4f} {INSIDE}" if score[INSIDE] is not None and score[INSIDE] != score[OVER_THE_POOL] else ""

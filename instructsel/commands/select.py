@@ -30,6 +30,7 @@ from instructsel.selection.selection import Selection
 from instructsel.selection.selection_set import SelectionSet
 from instructsel.selection.similarity import TextVectors
 from instructsel.selection.way import Way
+from instructsel.tables import SUFFIXES
 
 EXAMPLES: Final = """Examples:
   instructsel select /tmp/demo.scores.parquet --by -len --n 50 -o /tmp/chosen.jsonl --with-scores /tmp/chosen.with-scores.jsonl
@@ -69,6 +70,12 @@ def command(
     path = scores or latest(store)
     if scores is None:
         say(f"The newest score table is taken: {path}", quiet=quiet)
+    if path.is_file() and path.suffix not in SUFFIXES:
+        # A pool most often: it has no scores.
+        raise UsageError(
+            f"{path} is no score table, which ends in .parquet, .csv or .tsv.",
+            fix=f"If it is a pool, score it first with: instructsel score {path}",
+        )
     table = ScoreTable.read(path)
     if ranking.by or isinstance(ranker, Way):
         for symbol in ranker.indicators:

@@ -375,6 +375,8 @@ class Pool:
             raise UnknownExample(f"A line is a number from 1; found '{number}'.", fix=f"For example: {place}:17")
         if colon and "." in place:
             raise self._no_file(place)
+        if self._files_called(name):
+            raise UnknownExample(f"{name} is a file of the pool, not an example.", fix=f"Name a line of it, for example: {name}:17")
         count = sum(1 for _ in itertools.takewhile(lambda full: full.startswith(name), map(ids.__getitem__, range(first, len(ids)))))
         if count == 1 and len(name) >= 8:
             return first

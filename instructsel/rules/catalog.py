@@ -47,9 +47,7 @@ def load(name_or_path: str | Path) -> LinearRule:
     # Looked up in the listing, not joined to a path: a name like "../x" is no preset.
     if name not in names():
         if name.startswith(DESCENDING):
-            raise UnknownRule(
-                f"'{excerpt(name)}' is no rule.", fix=f'An indicator alone: --by {excerpt(name)}, or by("{excerpt(name)}") in Python.'
-            )
+            raise UnknownRule(f"'{excerpt(name)}' is no rule.", fix=f"An indicator alone: --by {excerpt(name)}")
         raise UnknownRule.named(name, names(), noun="rule")
     return LinearRule.from_dict(_parsed((_presets() / (name + SUFFIX)).read_bytes(), name), where=name)
 

@@ -44,7 +44,7 @@ class Fraction:
 
     def __post_init__(self) -> None:
         if not is_usable(self.x) or not 0 < self.x <= 1:
-            raise UsageError(f"A fraction of the pool lies above 0 and at most at 1, not {self.x!r}.", fix="For example: --fraction 0.1")
+            raise UsageError(f"A fraction of the pool is above 0 and at most 1, not {self.x!r}.", fix="For example: --fraction 0.1")
 
     def rows(self, pool_size: int) -> int:
         """The number of examples to keep: rounded down, at least one."""
@@ -99,6 +99,11 @@ def as_budget(budget: Budget | int | float) -> Budget:
     """
     if isinstance(budget, Count | Fraction | Tokens):
         return budget
+    if isinstance(budget, str):
+        raise UsageError(
+            f"A budget is a number, not the text {budget!r}.",
+            fix="In Python: budget=2000 for examples, budget=0.1 for a share of the pool.",
+        )
     return Count(budget) if isinstance(budget, int) else Fraction(budget)
 
 

@@ -98,8 +98,14 @@ def test_texts_are_masked_and_left_out_where_asked_for(run: Run, sidecar: Path, 
 def test_a_score_table_alone_is_reported_and_leads_to_its_pool(run: Run, sidecar: Path, tmp_path: Path) -> None:
     done = run(tmp_path / "pool.scores.parquet", "-o", "out.json")
     assert done.exit_code == 0, done.stderr
-    names = [section["name"] for section in json.loads((tmp_path / "out.json").read_bytes())["sections"]]
-    assert names == ["outcome", "funnel", "distributions", "indicators", "run", "environment"]
+    sections = {section["name"]: section for section in json.loads((tmp_path / "out.json").read_bytes())["sections"]}
+    assert list(sections) == ["outcome", "funnel", "distributions", "indicators", "run", "environment"]
+    # Nothing of a selection, of which there is none: an outcome, and no column without a value.
+    (opening,) = sections["outcome"]["text"]
+    assert opening.startswith("12 of 12 examples have a score by ") and opening.endswith("Nothing is selected.")
+    assert "selection" not in sections["funnel"]["title"]
+    (table,) = [part for part in sections["distributions"]["parts"] if part["part"] == "table"]
+    assert not [column["label"] for column in table["columns"] if "selected" in column["label"] or "random" in column["label"]]
 
 
 def test_scores_that_moved_are_named(run: Run, sidecar: Path, tmp_path: Path) -> None:
@@ -120,7 +126,7 @@ def test_a_verification_is_reported_from_its_json(run: Run, tmp_path: Path) -> N
     (tmp_path / "verification.json").write_bytes(orjson.dumps(verification(verdict())))
     done = run("verification.json", "-o", "out.md")
     assert done.exit_code == 0, done.stderr
-    assert "Outcome: better than random (loss, −0.25 nats [−0.5, −0.125])" in done.stderr
+    assert "Outcome: better than random (loss, −0.250 nats [−0.500, −0.125])" in done.stderr
 
 
 @pytest.mark.parametrize(

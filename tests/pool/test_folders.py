@@ -466,3 +466,9 @@ def test_many_files_that_are_read_in_one_way_share_a_line(tmp_path: Path) -> Non
         "30.json: read as question_answer: has 'question' and 'answer'",
     ]
     assert len(Pool.read(*sorted(folder.iterdir())[:8]).report.readings()) == 8
+
+
+def test_a_file_where_an_example_is_asked_for_leads_to_its_lines(tmp_path: Path) -> None:
+    (tmp_path / "pool.jsonl").write_text('{"instruction": "Name a river.", "output": "The Elbe."}\n')
+    with pytest.raises(UnknownExample, match=r"pool\.jsonl is a file of the pool, not an example"):
+        Pool.read(tmp_path / "pool.jsonl").position("pool.jsonl")

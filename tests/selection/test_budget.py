@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -19,7 +19,7 @@ def test_a_fraction_is_rounded_down_exactly_and_keeps_at_least_one(x: float, siz
 
 @pytest.mark.parametrize("x", [0, 0.0, -0.1, 1.0001, float("nan"), True])
 def test_a_fraction_outside_0_to_1_is_refused(x: Any) -> None:
-    with pytest.raises(UsageError, match="above 0 and at most at 1"):
+    with pytest.raises(UsageError, match="above 0 and at most 1"):
         Fraction(x)
 
 
@@ -33,6 +33,8 @@ def test_a_count_that_is_no_positive_whole_number_is_refused(n: Any) -> None:
 
 def test_a_whole_number_means_examples_and_a_float_a_fraction() -> None:
     assert (as_budget(5), as_budget(0.5), as_budget(Tokens(9, "t"))) == (Count(5), Fraction(0.5), Tokens(9, "t"))
+    with pytest.raises(UsageError, match="A budget is a number, not the text '5'"):
+        as_budget(cast(Any, "5"))
 
 
 def test_a_command_line_gives_exactly_one_budget() -> None:

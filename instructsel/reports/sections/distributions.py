@@ -15,10 +15,8 @@ from instructsel.selection.selection import CONTRIBUTION
 from instructsel.stats.correlation import Floats, Mask, mean_of
 
 NEEDS: Final = "scores"
-BINS: Final = (
-    "Bins lie between the 0.5 % and the 99.5 % quantile of the pool; the shares outside are in the table. The quantile of a median is "
-    "its place among the pool's values: 50 % is no shift."
-)
+BINS: Final = "Bins lie between the 0.5 % and the 99.5 % quantile of the pool; the shares outside are in the table."
+QUANTILE: Final = " The quantile of a median is its place among the pool's values: 50 % is no shift."
 COLUMNS: Final = (
     Column("indicator", "indicator"),
     Column("unit", "unit"),
@@ -49,7 +47,7 @@ def build(page: Page) -> Section | None:
         sentences.append("No random baseline was given: the selection is compared with the pool alone.")
     if subsets:
         sentences.append(f"Random: {len(subsets)} subset{'s' * (len(subsets) != 1)} under the same budget and removals.")
-    sentences.append(BINS)
+    sentences.append(BINS + QUANTILE * (is_kept is not None))
     rows: list[tuple[Any, ...]] = []
     charts: list[Part] = []
     for symbol, unit, values, valid in columns:
@@ -73,7 +71,14 @@ def build(page: Page) -> Section | None:
             charts.append(Chart(f"distribution-{len(charts) + 1}", "histogram", symbol, data))
     if len(columns) > CHARTS:
         sentences.append(f"Charts are of the first {CHARTS} of {len(columns)} columns.")
-    table = Table("distributions", "Indicators in the pool, in the selection, and in random subsets", COLUMNS, tuple(rows))
+    known = [("pool", True), ("selected", is_kept is not None), ("random", bool(subsets))]
+    absent = tuple(f"_{name}" for name, is_there in known if not is_there)
+    places = [place for place, column in enumerate(COLUMNS) if not column.key.endswith(absent)]
+    caption = "Indicators in the pool" + ", in the selection, and in random subsets" * bool(subsets)
+    if is_kept is not None and not subsets:
+        caption += " and in the selection"
+    columns_shown = tuple(COLUMNS[place] for place in places)
+    table = Table("distributions", caption, columns_shown, tuple(tuple(row[place] for place in places) for row in rows))
     shown = ["pool", *["selected"] * (inputs.selection is not None), *["random"] * bool(subsets)]
     return Section("distributions", f"Indicators: {', '.join(shown)}", tuple(sentences), (*charts, table))
 

@@ -60,7 +60,8 @@ def build(page: Page) -> Section | None:
         columns = (Column("reason", "reason"), Column("stage", "missing from"), Column("rows", "rows", "count"))
         ordered = sorted(funnel.reasons, key=lambda row: (-row[2], row[0]))
         parts.append(Table("reasons", "Why rows were left out", columns, tuple(ordered)).capped(REASONS, "reasons", sums=["rows"]))
-    return Section("funnel", "From the pool to the selection", tuple(funnel.sentences), tuple(parts))
+    title = "From the pool to the selection" if page.inputs.selection is not None else "From the rows of the files to the scores"
+    return Section("funnel", title, tuple(funnel.sentences), tuple(parts))
 
 
 def _read(funnel: _Funnel, inputs: ReportInputs) -> None:

@@ -16,7 +16,7 @@ from instructsel.reports.parts import Chart, Part, Section
 from instructsel.reports.plain_text import brief, difference, headline, in_order
 from instructsel.reports.sections import Page
 from instructsel.reports.sections.audit import summary
-from instructsel.reports.sections.columns import form_of, kept_mask, signed
+from instructsel.reports.sections.columns import form_of, kept_mask, signed, unscored_rows
 from instructsel.reports.sections.confounds import length_correlation
 from instructsel.reports.sections.distributions import indicator_values
 from instructsel.reports.sections.gate import summary as gate_summary
@@ -26,6 +26,7 @@ from instructsel.reports.sections.verification import forest_chart
 from instructsel.rules.collinearity import warnings as collinear
 from instructsel.rules.observations import SHARE
 from instructsel.rules.univariate import points
+from instructsel.scores.table import ScoreTable
 from instructsel.selection.baselines.base import RANDOM
 from instructsel.selection.selection import Selection
 from instructsel.stats.correlation import mean_of
@@ -80,6 +81,8 @@ def build(page: Page) -> Section:
         sentences += _selected(inputs, inputs.selection)
         shift = _shift_chart(inputs)
         parts += [shift] if shift is not None else []
+    elif inputs.table is not None:
+        sentences.append(_scored(inputs.table))
     for number, study in enumerate(inputs.studies, start=1):
         if isinstance(study, Study) and not has_indicators(study):
             sentences += _without_rule(study)
@@ -95,6 +98,14 @@ def build(page: Page) -> Section:
         sentences += _warnings(inputs, inputs.selection)
     sentences += inputs.notes
     return Section("outcome", "Outcome", tuple(sentence for sentence in sentences if sentence), tuple(parts))
+
+
+def _scored(table: ScoreTable) -> str:
+    """How many examples have which scores."""
+    read, symbols = counted(len(table), "example"), table.symbols
+    if len(symbols) == 1:
+        return f"{len(table) - unscored_rows(table):,} of {read} have a score by {symbols[0]}. Nothing is selected."
+    return f"{len(table) - unscored_rows(table):,} of {read} have a score by each of {', '.join(symbols)}. Nothing is selected."
 
 
 def _selected(inputs: ReportInputs, selection: Selection) -> list[str]:

@@ -41,7 +41,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "cache": "Show and prune the cache of model outputs.",
         "schema": "Print the JSON Schema of what a command prints or writes.",
         "skill": "Show and install the page that tells an assistant how to use instructsel.",
-        "demo": "Score, rank and select a pool of 341 rows, then compare with the key of its planted defects.",
+        "demo": "Score, check and select a pool of 341 rows, then compare with the key of its planted defects.",
     },
 }
 """Heading → command → what it does: the first sentence of its docstring, written here so that --help imports no command."""

@@ -43,16 +43,19 @@ FORMATS: Final = (
     "dialogue",
     "dolly",
     "flan",
+    "glaive",
     "history",
     "messages",
     "oasst_table",
     "oasst_tree",
     "prompt_completion",
     "question_answer",
+    "responses",
     "self_instruct",
     "sharegpt",
     "super_natural_instructions",
     "unnatural_instructions",
+    "xlam",
 )
 
 DATASETS: Final = (

@@ -207,6 +207,12 @@ class GateConfig:
             inner = table.get(name, {})
             if isinstance(inner, Mapping):
                 _only_known(inner, shape.__annotations__, f"in [{name}] of {where}")
+        if isinstance(named := table.get("check"), Mapping):
+            kind = "refusal" if "kind" in named else next(iter(named), "refusal")
+            raise UsageError(
+                f"{where} has [check] as one table; a gate has a list of checks.",
+                fix=f'Begin each with [[check]], and beneath it kind = "{kind}".',
+            )
         for entry in table["waiver"] if isinstance(table.get("waiver"), list) else ():
             if isinstance(entry, Mapping):
                 _only_known(entry, WaiverShape.__annotations__, f"of a [[waiver]] in {where}")

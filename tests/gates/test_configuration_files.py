@@ -95,6 +95,15 @@ def test_a_configuration_that_asks_nothing_passes_nothing(tmp_path: Path, text: 
 
 
 @pytest.mark.parametrize(
+    ("text", "kind"), [("[check.echo]\nmin_share = 0.9", "echo"), ("[check]\nkind = 'echo'", "refusal"), ("[check]", "refusal")]
+)
+def test_checks_that_are_no_list_are_refused_with_how_one_is_written(tmp_path: Path, text: str, kind: str) -> None:
+    with pytest.raises(UsageError, match="one table") as caught:
+        read(text, tmp_path)
+    assert caught.value.fix is not None and f'kind = "{kind}"' in caught.value.fix
+
+
+@pytest.mark.parametrize(
     ("extra", "most"), [("", 2), ("[[check]]\nkind = 'empty-response'", 2), ("[[check]]\nkind = 'IS001'\nmax_rows = 7", 7)]
 )
 def test_the_limit_of_unreadable_rows_is_that_of_its_check_unless_it_sets_its_own(tmp_path: Path, extra: str, most: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from dataclasses import dataclass
 from typing import Any, Final
@@ -98,5 +99,6 @@ def described(name: str) -> Described:
         UsageError: there is none of this name.
     """
     if name not in SCHEMAS:
-        raise UsageError.named(name, SCHEMAS, noun="schema")
+        close = difflib.get_close_matches(name, SCHEMAS, n=1)
+        raise UsageError(f"There is no schema '{name}'.", fix=f"Did you mean '{close[0]}'?" if close else "instructsel schema lists them.")
     return SCHEMAS[name]

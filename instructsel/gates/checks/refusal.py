@@ -220,7 +220,7 @@ ANYWHERE: Final = Phrases.of(
     ),
     (
         "lo siento|no puedo|disculpa|lamento|me temo|en contra de mis|no me es posible|lamentablemente|desafortunadamente|desgraciadamente",
-        r"\b(?:lo siento|lo lamento|disculpa|disculpe|lamento|perdón|perdona|lamentablemente|desafortunadamente|desgraciadamente)[^.\n]{0,40}\bno (?:puedo|me es posible|estoy|tengo|podré)|\bno (?:puedo|me es posible|podré|estoy (?:autorizad[oa]|en condiciones)) (?:\w+ )?(?:ayudar|asistir|cumplir|proporcionar|responder|ofrecer|brindar|darte|darle|generar|crear|escribir|participar|hacer eso)|\bme temo que no puedo\b|\bva en contra de (?:mis|nuestras) ",
+        r"\b(?:lo siento|lo lamento|disculpa|disculpe|lamento|perdón|perdona)[^.\n]{0,40}\bno (?:puedo|me es posible|estoy|tengo|podré)|\bno (?:puedo|me es posible|podré|estoy (?:autorizad[oa]|en condiciones)) (?:\w+ )?(?:ayudar|asistir|cumplir|proporcionar|responder|ofrecer|brindar|darte|darle|generar|crear|escribir|participar|hacer eso)|\bme temo que no puedo\b|\bva en contra de (?:mis|nuestras) ",
     ),
     (
         "mi dispiace|non posso|spiacente|mi scuso|purtroppo|non sono in grado",

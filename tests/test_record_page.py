@@ -123,8 +123,14 @@ def test_a_second_learning_rate_counts_when_all_its_models_are_there(tmp_path: P
         stage(tmp_path, f"stage_1_{pool}", effects(rds_=0.02))
         stage(tmp_path, f"stage_2_{pool}", {"rds+": 0.02, "longest": 0.0, "ifd": 0.0})
     assert all(page.is_finished(pool) for pool in page.POOLS)
+
+    def at_second_rate() -> list[bool]:
+        rows = [line.split("|") for line in page.page().splitlines() if line.startswith("| RDS+")]
+        return [bool(row[6].strip()) for row in rows if len(row) == 11]
+
+    assert at_second_rate() == [True, True]
     stage(tmp_path, "stage_2_dolly", {"rds+": 0.02, "longest": 0.0})
-    assert not page.is_finished("dolly") and "are not complete" in page.page()
+    assert not page.is_finished("dolly") and "are not complete" in page.page() and at_second_rate() == [True, False]
     stage(tmp_path, "stage_2_dolly", {"rds+": 0.02, "longest": 0.0, "ifd": 0.0}, subsets=1)
     assert not page.is_finished("dolly")
 

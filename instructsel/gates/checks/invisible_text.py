@@ -25,6 +25,8 @@ JOINED: Final = re.compile("[^\x00-\u024f\u1e00-\u1eff\u2000-\u206f]")
 """What a joiner may stand beside: letters other than Latin ones, and pictures."""
 BRAILLE: Final = re.compile("[\u2801-\u28ff]")
 DECOMPOSED: Final = re.compile("[A-Za-z][\u0300-\u0308\u030a-\u030c\u0323\u0327\u0328]")
+PHONETIC: Final = re.compile("[\u0250-\u02ff]")
+"""Letters and marks of phonetic script, which writes tones and nasal vowels as marks of their own."""
 
 CONTINUED: Final = "\x80-\xbf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ"
 MISREAD: Final = re.compile(f"[\xc2-\xdf][{CONTINUED}]|[\xe0-\xef][{CONTINUED}]{{2}}|[\xf0-\xf4][{CONTINUED}]{{3}}")
@@ -107,10 +109,21 @@ def unseen(text: str) -> dict[str, list[tuple[int, int]]]:
         # The second halves of wrongly decoded letters are control characters, too.
         places_of.pop("control", None)
         places_of["mojibake"] = misread
-    decomposed = [match.span() for match in DECOMPOSED.finditer(text) if len(unicodedata.normalize("NFC", match[0])) == 1]
-    if decomposed:
+    if decomposed := _decomposed(text):
         places_of["decomposed"] = decomposed
     return places_of
+
+
+def _decomposed(text: str) -> list[tuple[int, int]]:
+    """Where a letter stands apart from its accent, but for words in phonetic script."""
+    places = [match.span() for match in DECOMPOSED.finditer(text) if len(unicodedata.normalize("NFC", match[0])) == 1]
+    return [place for place in places if not PHONETIC.search(_word_at(text, place[0]))]
+
+
+def _word_at(text: str, place: int) -> str:
+    """The signs between two spaces around a place, up to 40 to each side."""
+    before, after = text[max(0, place - 40) : place], text[place : place + 40]
+    return (before.split()[-1] if before and not before[-1].isspace() else "") + after.split()[0]
 
 
 def _kind(text: str, match: re.Match[str], directed: bool) -> str | None:

@@ -29,6 +29,7 @@ from tests.gates.checks.asking import dialogue, flags, hits, row
         ("Гавань".encode().decode("cp1251", "replace").replace("\ufffd", "°"), "mojibake"),
         ("It‚Äôs open.", "mojibake"),
         ("e\u0301te\u0301", "decomposed"),
+        ("[a\u0303m\u0259] is said, e\u0301te\u0301 is written", "decomposed"),
     ],
 )
 def test_what_nobody_sees_is_reported_with_its_kind(text: str, kind: str) -> None:
@@ -52,6 +53,7 @@ def test_what_nobody_sees_is_reported_with_its_kind(text: str, kind: str) -> Non
         "수도는 서울입니다. 中文，日本語。",
         "Річка Рось — «Рёв» СЁстры",
         "\x0cA page begins.",
+        "It is said as [a\u0303m\u0259], /\u0261\u0281\u0251\u0303 bo\u0303\u02d0/ and u\u0308\u02d0",
     ],
 )
 def test_what_belongs_where_it_stands_is_not_reported(text: str) -> None:

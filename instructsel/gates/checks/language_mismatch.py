@@ -16,17 +16,36 @@ from instructsel.gates.scripts import is_partly_in
 from instructsel.gates.texts import Answer, answers
 
 NEEDED_BY: Final = "The check language-mismatch"
-OTHER_LANGUAGE: Final = re.compile(
+ANY_LANGUAGE: Final = re.compile(
     r"translat|traduc|traduz|tradui|überset|uebersetz|vertaal|vertal|çevir|tercüme|tłumacz|przetłum|перевед|перевод|переклад|翻译|翻譯|译成|译为|用英|用中|英文|中文|日文|英语|日语|法语|德语|韩语|西班牙语|翻訳|訳し|訳す|英語|日本語|"
     r"中国語|번역|영어|한국어|일본어|ترجم|अनुवाद|หมาย|แปล|dịch|terjemah|överstätt|översätt|oversæt|oversett|přelož|fordít|käänn|traduceți|μετάφρα|"
-    r"\b(?:in|into|to|from|auf|en|em|in|ins|på) (?:english|french|german|spanish|italian|portuguese|dutch|russian|chinese|mandarin|cantonese|japanese|korean|arabic|hindi|turkish|polish|swedish|danish|norwegian|"
-    r"finnish|greek|hebrew|latin|vietnamese|thai|indonesian|malay|czech|hungarian|romanian|ukrainian|bengali|urdu|persian|farsi|swahili|tagalog|esperanto|catalan|"
-    r"englisch|deutsch|französisch|spanisch|italienisch|anglais|allemand|français|espagnol|inglés|alemán|francés|español|inglese|tedesco|francese|inglês|alemão|francês|espanhol)\b|"
-    r"\b(?:english|french|german|spanish|italian|portuguese|dutch|russian|chinese|mandarin|japanese|korean|arabic|hindi|turkish|polish|swedish|latin|vietnamese|thai|greek|hebrew|danish|norwegian|finnish|czech|"
-    r"bilingual|multilingual|foreign language|languages?|haiku|accent|dialect|pig latin|phrases?|lyrics|sprache|langue|idioma|lingua)\b",
+    r"английск|немецк|французск|испанск|китайск|японск|англійськ|німецьк|ingilizce|almanca|fransızca|angielsk|niemieck|francusk|hiszpańsk|"
+    r"\b(?:engelska?|tyska?|franska?|spanska?|engels|duits|tiếng anh)\b|الإنجليزية|الفرنسية|अंग्रेज़ी|अंग्रेजी|"
+    r"\b(?:bilingual|multilingual|lyrics|accent|dialect|sprache|langue|idioma|lingua)\b|"
+    r"(?<!programming )(?<!scripting )(?<!query )(?<!markup )(?<!body )(?<!natural )\blanguages?\b(?! models?\b)",
     re.IGNORECASE,
 )
-"""What a prompt says that may want another language than its own."""
+"""What a prompt says that may want any language but its own."""
+LANGUAGES: Final = {
+    name: language
+    for language, names in {
+        "en": "english englisch anglais inglés inglese inglês",
+        "de": "german deutsch allemand alemán tedesco alemão",
+        "fr": "french französisch français francés francese francês",
+        "es": "spanish spanisch espagnol español espanhol",
+        "it": "italian italienisch italien italiano",
+        "pt": "portuguese portugiesisch portugais portugués português",
+        "nl": "dutch", "ru": "russian", "zh": "chinese mandarin cantonese", "ja": "japanese haiku", "ko": "korean", "ar": "arabic", "hi": "hindi",
+        "tr": "turkish", "pl": "polish", "sv": "swedish", "da": "danish", "no": "norwegian", "fi": "finnish", "el": "greek", "he": "hebrew",
+        "la": "latin", "vi": "vietnamese", "th": "thai", "id": "indonesian", "ms": "malay", "cs": "czech", "hu": "hungarian", "ro": "romanian",
+        "uk": "ukrainian", "bn": "bengali", "ur": "urdu", "fa": "persian farsi", "sw": "swahili", "tl": "tagalog", "eo": "esperanto",
+        "ca": "catalan",
+    }.items()
+    for name in names.split()
+}  # fmt: skip
+"""How prompts name a language."""
+NAMED: Final = re.compile(rf"\b(?:{'|'.join(LANGUAGES)})\b", re.IGNORECASE)
+NAMED_AS_TARGET: Final = re.compile(rf"\b(?:in|into|to|auf|en|em|ins|på) (?:{'|'.join(LANGUAGES)})\b", re.IGNORECASE)
 CODE: Final = re.compile(
     r"```|\b(?:code|program|function|script|sql|python|java|javascript|html|css|regex|json|api)\b|[{};]\s*\n|=>", re.IGNORECASE
 )
@@ -36,8 +55,8 @@ CODE: Final = re.compile(
 class LanguageMismatch(RowCheck):
     """Responses whose language is not that of their prompt.
 
-    Prompts that want a translation or name a language count for nothing, nor do code and texts of fewer than 40 characters, unless their
-    writing system is not Latin or, of prompts, whose words are English, which tells enough. A prompt has the languages of its parts: an instruction in English about a passage in French may be answered in either.
+    A language that the prompt names may answer it, and any where it wants a translation and does not say into which. Code and texts of fewer
+    than 40 characters count for nothing, unless their writing system is not Latin or, of prompts, whose words are English, which tells enough. A prompt has the languages of its parts: an instruction in English about a passage in French may be answered in either.
     """
 
     number: ClassVar[str] = "IS021"
@@ -95,8 +114,23 @@ class LanguageMismatch(RowCheck):
         if not prompted or any(alike(identified[0], result[0]) for result in prompted):
             return None
         first = prompted[0]
-        if first[1] < self.min_probability or OTHER_LANGUAGE.search(context) or (CODE.search(answer.prompt) and CODE.search(answer.text)):
+        if (
+            first[1] < self.min_probability
+            or is_wanted(identified[0], context)
+            or (CODE.search(answer.prompt) and CODE.search(answer.text))
+        ):
             return None
         if is_code(answer.text) or not (has_sentences(answer.text) and (is_short or has_sentences(answer.prompt))):
             return None
         return identified[0], first[0], min(identified[1], first[1])
+
+
+def is_wanted(language: str, prompt: str) -> bool:
+    """Whether a prompt may want a language, or a writing system, that is not its own.
+
+    >>> is_wanted("fr", "Translate this."), is_wanted("fr", "Translate this into French."), is_wanted("fr", "Translate this into German.")
+    (True, True, False)
+    """
+    if any(alike(language, LANGUAGES[name.lower()]) for name in NAMED.findall(prompt)):
+        return True
+    return ANY_LANGUAGE.search(prompt) is not None and NAMED_AS_TARGET.search(prompt) is None

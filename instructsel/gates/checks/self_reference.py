@@ -236,11 +236,15 @@ TALK: Final = (
     "joke",
     "script",
     "scene",
-    "play",
+    "a play",
+    "act play",
     "speaker",
     "respond",
     "reply",
-    "role",
+    "role-play",
+    "roleplay",
+    "role play",
+    "roles of",
 )
 """What a prompt asks for whose answer has people speak."""
 SPOKEN: Final = 4_000

@@ -55,8 +55,24 @@ def test_a_short_prompt_in_english_asks_for_an_answer_in_english(prompt: str) ->
 
 
 @pytest.mark.parametrize(
+    "prompt",
+    [
+        "Translate into German: the harbor has two basins, and the larger one is old and deep.",
+        "Write a short poem about a French harbor at night, with its lights and its boats.",
+        "Which programming language should I learn if I want to count the boats of a harbor?",
+        "Replace the phrase with another one of the same meaning: the harbor is very full.",
+        "Write a haiku about the boats of a harbor, and explain it so that everybody understands it.",
+    ],
+)
+def test_only_a_language_that_the_prompt_may_want_excuses_another(prompt: str) -> None:
+    assert flags("language-mismatch", row(TEXTS["ru"], prompt))
+
+
+@pytest.mark.parametrize(
     ("prompt", "response"),
     [
+        ("Translate the sentence into a language of your choice: the harbor has two basins.", TEXTS["ru"]),
+        ("What does a Russian say when he sees a harbor with two basins? Write two sentences.", TEXTS["ru"]),
         ("Translate into German: the harbor has two basins, and the larger one is old and deep.", TEXTS["de"]),
         ("Please write two sentences about the harbor, and write both of them in French.", TEXTS["fr"]),
         (QUESTION, "Oui, bien sûr."),

@@ -148,6 +148,12 @@ def test_a_letter_that_refuses_on_behalf_of_somebody_is_no_refusal() -> None:
     assert not flags("refusal", row(text, "Write a letter that declines a refund."))
 
 
+def test_a_line_of_a_list_is_none_of_a_dialogue_where_the_prompt_asks_what_people_play() -> None:
+    text = "Rowing: Ada Marsh\nSailing: Tom Weir, who is new. I was created by OpenAI to help."
+    assert flags("self-reference", row(text, "Which sports do these athletes play?"))
+    assert not flags("self-reference", row(text, "Write a play about two athletes."))
+
+
 def test_a_line_of_a_dialogue_is_no_refusal() -> None:
     text = "Ann: Will you come with me?\nBen: I'm sorry, but I can't help you with that.\nAnn: A pity."
     assert not flags("refusal", row(text, "Write a short dialogue about a boat."))

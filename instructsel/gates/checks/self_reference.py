@@ -17,7 +17,7 @@ from instructsel.gates.tool_limits import of_tools
 
 MODEL: Final = r"(?:(?:large |text[- ]based |computer[- ]based |virtual |conversational )?(?:ai|a\.i\.|artificial intelligence|language)[ -]?(?:language )?(?:powered |based )?(?:model|assistant|chat ?bot|bot|system|program|entity|tool|agent|being)?)"
 MAKERS: Final = r"(?:open ?ai|anthropic|google(?: deepmind)?|deepmind|meta(?: ai)?|mistral(?: ai)?|alibaba(?: cloud)?|deepseek|microsoft|baidu|zhipu(?: ai)?|moonshot(?: ai)?|xai|cohere|tencent|bytedance|01\.ai)"
-PRODUCTS: Final = r"(?:chat ?gpt|gpt[- ]?[345][\w.-]{0,8}|claude|gemini|google bard|bard|copilot|bing chat|llama(?:[- ]?\d)?|qwen|deepseek|mistral|grok|ernie bot|kimi|open ?assistant|vicuna|alpaca)"
+PRODUCTS: Final = r"(?:chat ?gpt|gpt[- ]?[345][\w.-]{0,8}|claude|gemini|google bard|bard|copilot|bing chat|llama(?:[- ]?\d)?|qwen|deepseek|mistral|grok|ernie bot|kimi|open ?assistant|vicuna|alpaca)(?:[- ]?[vr]?\d[\w.]{0,6})?(?:[ -](?:pro|opus|sonnet|haiku|flash|turbo|mini|instruct|chat|large|next))?"
 
 ENGLISH: Final = (
     (
@@ -51,7 +51,7 @@ ENGLISH: Final = (
     ),
     (
         "virtual assistant|digital assistant|automated assistant|talking to|chatting with|speaking with|speaking to|talking with",
-        r"\b(?:i am|i'm) (?:just |only )?an? (?:virtual|digital|automated) assistant(?=[,.;!)] ?(?:so|and|not|i|without|which means)?\b|,? (?:so|and) i\b| (?:created|developed|trained|built|made|powered) by)"
+        r"\b(?:i am|i'm) (?:just |only )?an? (?:virtual|digital|automated) assistant(?=[,.;!)] ?(?:so|and|not|i|without|which means)?\b|,? (?:so|and) (?:i|do|don't|have|can't|cannot|never)\b| (?:created|developed|trained|built|made|powered) by)"
         rf"|\byou(?:'re| are) (?:now |currently |actually )?(?:talking|chatting|speaking|interacting) (?:to|with) (?:{PRODUCTS}|an? (?:ai\b|ai-powered|language model|chat ?bot|machine|computer program))",
     ),
     (
@@ -62,6 +62,26 @@ ENGLISH: Final = (
     (
         "my training|i was last trained|i was last updated|i was trained in|i was trained until|i was trained up|trained me|created me|built me|made me|developed me|designed me",
         rf"\bmy training (?:data )?(?:(?:only|just) (?:covers?|includes?|goes|extends)\b|(?:covers?|includes?|ended|ends|stops|stopped|goes|extends|was completed|concluded)\b[^.\n]{{0,40}}\b20\d\d)|\bi was (?:last )?(?:trained|updated) (?:in|on|until|up to|through) (?:\w+ )?20\d\d\b|\b{MAKERS} (?:trained|created|built|made|developed|designed) me\b(?! (?:an?|the|some|my)\b)",
+    ),
+    (
+        "your virtual assistant|your digital assistant|a robot, i|being an ai|as a chatbot|as a bot|only software|just software|i am software|i'm software|automated system|artificial mind|virtual helper|i, an ai|far as an ai|friendly ai|model from|model by|model was trained|model trained by|in a lab by",
+        rf"^as (?:your|a) (?:virtual|digital) assistant,? (?:i|my)\b|^(?:i am|i'm) a robot, i\b|\bbeing an ai (?:means|makes|has|gives|lets)\b|^as a (?:chat ?bot|bot),? (?:i|my)\b|\b(?:i am|i'm|as) (?:only |just |merely )?software\b(?! (?:engineer|developer|architect|test|design))|\b(?:i am|i'm) an (?:automated (?:system|assistant|program)|artificial mind)\b"
+        rf"|\b(?:i am|i'm) a virtual helper\b|^i, an ai\b|\bas far as an ai (?:can|could|may)\b|\b(?:i am|i'm) your (?:\w+ )?(?:ai|virtual ai) (?:assistant|companion|helper)\b"
+        rf"|\b(?:i am|i'm) (?:the |a )?(?:[\w-]{{1,15}} ){{0,2}}model (?:from|by) {MAKERS}\b|\b(?:my|a language) model (?:was |is |has been )?(?:trained|made|built|created|developed) by {MAKERS}\b|\bi was (?:made|built|created) in a lab\b",
+    ),
+    (
+        "i am a bot|i'm a bot|only a chatbot|just a chatbot|merely a chatbot|an artificial assistant|exist only as|exist as|text-based model|non-human|nonhuman|not a real person|not a person|just an ai|only an ai|role as an ai|position as an ai",
+        r"^(?:\w+[,.!]? )?(?:i am|i'm) a bot\b,? (?:and|so)\b|\b(?:i am|i'm|am) an artificial assistant\b|\bi (?:only )?exist (?:only |just )?as (?:software|code|a (?:computer )?program|data|lines of code)\b"
+        r"|\b(?:as|being) a (?:text-based (?:ai |language )?model|non-?human (?:entity|being|assistant|system)),? (?:i|my)\b|\bnot a (?:real |human )?person,? (?:but |i'm |i am )?(?:just |only |merely )?an? (?:ai|bot|chat ?bot|machine|language model|computer program)\b"
+        r"|\bin my (?:role|position) as an ai\b|\b(?:i am|i'm) (?:only|just|merely) a chat ?bot\b",
+    ),
+    (
+        "i run on|i'm based on|i am based on|i'm powered by|i am powered by|i'm built on|i am built on|i'm running on|i am running on",
+        rf"\bi(?:(?: am|'m) (?:based|built|running) on|(?: am|'m) powered by| run on) (?:the |{MAKERS}'?s? ){{0,2}}{PRODUCTS}\b",
+    ),
+    (
+        "i don't have a body|i do not have a body|i don't have a physical|i do not have a physical|i have no body|i have no physical|i have no access",
+        r"\bi (?:(?:do not|don't) have a|have no) (?:physical )?body,? (?:so|and|or|therefore|which)\b|\bi have no access to (?:real[- ]time|live|current|up-to-date) (?:information|data|news|events|\w+ data)\b",
     ),
     (
         "your ai|based ai|helpful ai|responsible ai|mere ai|simple ai|friendly ai|humble ai",

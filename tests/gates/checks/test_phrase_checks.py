@@ -28,6 +28,16 @@ REFUSALS = [
     "It is not possible for me to help with that.",
     "I apologize, but answering this question would be irresponsible.",
     "Regrettably, your request is outside the scope of what I may discuss.",
+    "I don't think it would be right for me to write about that.",
+    "There's no way I can help you with this.",
+    "This content may violate our usage policies.",
+    "As much as I'd like to help, I can't with this one.",
+    "That's off-limits for me.",
+    "I can't go along with such a plan.",
+    "I'm not authorized to release those figures.",
+    "Please provide the text that I should shorten.",
+    "It seems you forgot to include the article.",
+    "I am unable to find any information about this harbor.",
     "Das kann ich aus rechtlichen Gründen nicht beantworten.",
     "That would be against the rules that I follow.",
     "I'll pass on that one.",
@@ -73,6 +83,10 @@ REFUSALS = [
     "Tyvärr kan jag inte hjälpa till med det.",
 ]
 NO_REFUSALS = [
+    "It is ethical for me to charge the harbor's usual fee.",
+    "No, it is not possible.",
+    "He was not authorized to release the figures, so he kept them.",
+    "There is no text on the plaque, only a date.",
     "Answering this question is easy: look at the tide table.",
     "He sails at night, even if it goes against the rules.",
     "The pilots pass on that knowledge, and I'd pass on the news.",
@@ -171,6 +185,15 @@ def test_only_short_responses_count_where_a_configuration_says_so() -> None:
 
 
 VOICES = [
+    "I run on OpenAI's GPT-4o, not on diesel.",
+    "I'm DeepSeek-V3, an assistant.",
+    "In my role as an AI assistant I take no side.",
+    "I only exist as software, so I own no boat.",
+    "I'm not a real person, just an AI.",
+    "Being an AI means that I have never sailed.",
+    "As your virtual assistant, I cannot swim.",
+    "I am the newest model from Anthropic.",
+    "I have no access to real-time information about the tides.",
     "As an AI language model, I don't have personal opinions.",
     "As an AI, I do not eat.",
     "Well, being an AI, I cannot taste it.",
@@ -219,6 +242,10 @@ VOICES = [
     "Som en AI-språkmodell har jag ingen åsikt.",
 ]
 NO_VOICES = [
+    "I'm a software engineer at the harbor, and I run on coffee.",
+    "I have no body of water near my house.",
+    "A chatbot answers the harbor's telephone at night.",
+    "I was built like my father, made for the sea.",
     "As an AI researcher, I study how models learn.",
     "ChatGPT is a chatbot developed by OpenAI.",
     "A language model predicts the next word; as with any language model, there are limits.",
@@ -264,6 +291,10 @@ def test_a_phrase_of_ones_own_assistant_is_allowed() -> None:
 
 
 PLACEHOLDERS = [
+    "Answer to be added later.",
+    "Write your answer below.",
+    "%RESPONSE%",
+    "See above.",
     "TODO", "todo.", "TBD", "N/A", "n/a", "<noinput>", "No output", "nan", "null", "None", "...", "…", "[insert answer here]", "string", "xxx",
     "Your answer here", "[placeholder]", "Lorem ipsum dolor sit amet, consectetur adipiscing elit.", "Dear [insert name], the harbor is open.",
     "The harbor of {{city}} is open.", "The harbor is open from {{ opening_time }}.", "<%= response %>", "[object Object]", "待补充", "#N/A", "<Your response>", "output", "Response:",

@@ -159,9 +159,17 @@ def unfinished(text: str) -> str | None:
         return _unfinished_code(text)
     if HEADING.match(last) and last[-1] not in ENDS and len(re.findall(r"(?:^|\n)#{2,6} \w", text[:CODE_TAIL])) > 1:
         return "at a heading with nothing beneath"
-    if "\n" in text and BARE_ITEM.match(last) and not last.startswith(">"):
+    if "\n" in text and ((BARE_ITEM.match(last) and not last.startswith(">")) or _is_next_number(text, last)):
         return "at the sign of a list's item"
     return _unfinished_prose(text, last)
+
+
+def _is_next_number(text: str, last: str) -> bool:
+    """Whether a last line is the bare number behind that of the item before it."""
+    if len(last) > 2 or not last.isascii() or not last.isdigit() or int(last) < 3:
+        return False
+    before = text[: -len(last)].rstrip().rpartition("\n")[2].strip()
+    return re.match(rf"{int(last) - 1}[.)] \S", before) is not None
 
 
 def ends_in_words(text: str) -> bool:

@@ -290,14 +290,14 @@ DOUBTFUL: Final = frozenset(
 )
 """Words that are an answer now and then: no placeholder where the prompt has them, or asks what code or a format gives."""
 ASKS_FOR_IT: Final = re.compile(
-    r"\b(?:print\w*|return\w*|output|type|python|java\w*|sql|code|program|function|script|variable|keyword|class|value|json|any|which|how many|exist\w*|none|null|"
+    r"\b(?:print\w*|return\w*|output|type|python|java\w*|sql|code|program|function|script|variable|keyword|class|value|json|any of|there any|if any|which|how many|exist\w*|none|null|"
     r"classif\w+|label|categor\w+|extract\w*|detect)\b",
     re.IGNORECASE,
 )
 FROM_PROGRAMS: Final = frozenset({"TODO", "nan", "NaN"})
 """What a program or a programmer leaves where a text is missing, spelled so; a question alone asks for none of it."""
 OF_PROGRAMS: Final = re.compile(
-    r"\b(?:print\w*|return\w*|the output|data type|python|java\w*|sql|code|program\w*|function|script|variable|json|nan|todo|pandas|numpy|dataframe)\b",
+    r"\b(?:print\w*|return\w*|the output|data type|python|java\w*|sql|code|programs?|programming|functions?(?! rooms?\b)|script|variable|json|nan|todo|pandas|numpy|dataframe)\b",
     re.IGNORECASE,
 )
 LABEL: Final = re.compile(r"^\s*(?:answer|response|output|assistant|result)\s*[:=]\s*(?=\S)", re.IGNORECASE)

@@ -309,6 +309,7 @@ def test_placeholders_are_reported() -> None:
 @pytest.mark.parametrize("response", ["TODO", "nan"])
 def test_what_programs_leave_is_no_answer_to_a_question(response: str) -> None:
     assert flags("placeholder", row(response, "Where is the harbor office?"))
+    assert flags("placeholder", row(response, "Name the function rooms of the harbor office."))
     assert not flags("placeholder", row(response, "What does this Python code print?"))
 
 
@@ -317,6 +318,7 @@ def test_what_programs_leave_is_no_answer_to_a_question(response: str) -> None:
     [
         ("What does print(None) show?", "None"),
         ("Which of these are prime: 4, 6, 8? Write None if there is none.", "None"),
+        ("Do any of these ships sail at night?", "None"),
         ("What is the type of 'a' in Python?", "string"),
         ("Write a Jinja template that greets a user.", "Hello {{ name }}!"),
         ("Write a React component.", "<p>{props.name}</p>"),
@@ -336,6 +338,10 @@ def test_what_programs_leave_is_no_answer_to_a_question(response: str) -> None:
 )
 def test_what_is_an_answer_is_no_placeholder(prompt: str, response: str) -> None:
     assert not flags("placeholder", row(response, prompt))
+
+
+def test_a_prompt_that_says_any_asks_for_no_none() -> None:
+    assert flags("placeholder", row("None", "Describe how to load a ship without any crane."))
 
 
 def test_an_input_that_is_a_placeholder_is_reported_apart() -> None:

@@ -25,6 +25,7 @@ RESULTS: Final = ROOT / "benchmarks" / "results" / "record"
 PROTOCOL: Final = ROOT / "benchmarks" / "record" / "protocol.toml"
 RANDOM: Final = "random"
 LONGEST: Final = "longest"
+WHOLE: Final = "whole pool"
 TASKS: Final = ("lm_eval:truthfulqa:acc_norm", "lm_eval:whose_answer:acc_norm", "checkable")
 """The outcomes beside the loss: two by log probability, one whose answers a program checks."""
 POOLS: Final = {"alpaca": "Alpaca", "dolly": "Dolly"}
@@ -417,10 +418,65 @@ def recommendation() -> list[str]:
         *at_a_glance({method: why for method, (_, why) in judged.items()}),
         f"- Without a target: {'random' if not [method for method in good if method != 'rds+'] else ', '.join(named(method) for method in good if method != 'rds+')}.",
         f"- With a target set: {'RDS+' if 'rds+' in good else 'random; RDS+ did not pass either'}.",
-        "- With a small budget: what is said above is of about 300 rows, a small budget; nothing is said of larger ones.",
+        f"- With a small budget: the same. All of this is of {protocol()['pools']['tokens']:,} tokens, some 300 rows; nothing is said of larger budgets.",
+        *with_all_rows(),
+        *to_leave_alone(methods),
         "- Random is as good wherever the table says no detectable difference, up to the difference that the study could detect.",
         "",
+        *at_second_rate_alone([method for method in methods if method not in good]),
     ]  # fmt: skip
+
+
+def everywhere(stage: str, arm: str, found: str, family: Sequence[str] = ()) -> list[Verdict]:
+    """The verdicts of an arm against random on every pool, where all of them have an outcome; none else.
+
+    Args:
+        stage: the stage, without its pool.
+        arm: the arm.
+        found: the outcome, better or worse.
+        family: the arms for all of which the verdicts are to hold together; the arm by itself by default.
+    """
+    stages = [Stage(f"{stage}_{pool}") for pool in POOLS]
+    if not all(one.exists and arm in one.grades.arms for one in stages):
+        return []
+    verdicts = [one.against(RANDOM, family or [arm])[arm] for one in stages]
+    return verdicts if all(outcome(verdict) == found for verdict in verdicts) else []
+
+
+def with_all_rows() -> list[str]:
+    """What training on the whole pool gave, where its interval is above zero on every pool; one model of it is no verdict."""
+    gains = []
+    for pool, name in POOLS.items():
+        stage = Stage(f"stage_1_{pool}")
+        verdict = stage.against(RANDOM, [WHOLE])[WHOLE] if WHOLE in stage.grades.arms else None
+        if verdict is None or verdict.interval.low is None or min(gained(verdict), verdict.interval.low) <= 0:
+            return []
+        gains.append(f"{gain(verdict)} on {name}")
+    return [
+        "- With a budget for every row: every row. The whole pool, several times the tokens, is ahead of random on both pools "
+        f"({' and '.join(gains)}; one model each, its variance of seeds taken from the other ways, so no verdict)."
+    ]
+
+
+def to_leave_alone(methods: Sequence[str]) -> list[str]:
+    """The ways that are worse than random on every pool."""
+    worse = [method for method in methods if everywhere("stage_1", method, "worse", methods)]
+    return [f"- Worse than random on both pools, so better left alone: {', '.join(named(method) for method in worse)}."] if worse else []
+
+
+def at_second_rate_alone(methods: Sequence[str]) -> list[str]:
+    """The ways that do not work and are better than random at the second learning rate on every pool."""
+    lines = []
+    for method in methods:
+        verdicts = everywhere("stage_2", method, "better")
+        if verdicts:
+            gains = " and ".join(f"{gain(verdict)} on {name}" for verdict, name in zip(verdicts, POOLS.values(), strict=True))
+            lines += [
+                f"One lead, and no result: at a third of the learning rate {named(method)} is better than random on both pools, each interval by itself ({gains}); "
+                "at the learning rate that was decided beforehand it is not.",
+                "",
+            ]
+    return lines
 
 
 def page() -> str:

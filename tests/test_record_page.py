@@ -75,6 +75,19 @@ def test_another_sign_at_the_second_learning_rate_is_no_effect(tmp_path: Path, p
     assert "**Nothing works at this size, as we defined it beforehand.**" in page.page()
 
 
+def test_what_is_worse_everywhere_and_what_leads_at_the_second_rate_alone_are_said(tmp_path: Path, page: ModuleType) -> None:
+    for pool in page.POOLS:
+        stage(tmp_path, f"stage_1_{pool}", effects(deita=-0.05, ifd=-0.05 if pool == "dolly" else 0.0) | {"whole pool": 0.05})
+        stage(tmp_path, f"stage_2_{pool}", {"rds+": 0.05, "longest": 0.0, "ifd": 0.05 if pool == "dolly" else 0.0})
+    text = page.page()
+    assert "- Worse than random on both pools, so better left alone: DEITA's filter over the longest." in text
+    (lead,) = [line for line in text.splitlines() if line.startswith("One lead, and no result")]
+    assert lead.count("[+0.0") == 2 and "RDS+" in lead and "at the learning rate that was decided beforehand it is not" in lead
+    assert "The whole pool, several times the tokens, is ahead of random on both pools (+0.0" in text
+    stage(tmp_path, "stage_1_dolly", effects(deita=0.0) | {"whole pool": -0.05})
+    assert "left alone" not in page.page() and "several times the tokens" not in page.page()
+
+
 def test_no_recommendation_is_given_before_the_stages_it_follows_from_are_there(tmp_path: Path, page: ModuleType) -> None:
     stage(tmp_path, "stage_1_dolly", effects(rds_=0.02))
     text = page.page()

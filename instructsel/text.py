@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -364,6 +365,22 @@ def html_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[str]
     return f"<table><caption>{escape(neutral(caption, LINE))}</caption>{heading}{body}</table>"
 
 
+def signed(*values: float) -> list[str]:
+    """Numbers that are read together, with their signs and one number of decimals: about four figures of the greatest.
+
+    One that is not 0 and would read as 0 has the figures that it needs.
+
+    >>> signed(0.6, 0.37384, 0.8262), signed(1234.5, -0.00001)
+    (['+0.6000', '+0.3738', '+0.8262'], ['+1234', '-1e-05'])
+    """
+    largest = max(map(abs, values))
+    if not 1e-5 <= largest < 1e15:
+        return [f"{value:+.4g}" for value in values]
+    places = min(max(3 - math.floor(math.log10(largest)), 0), 8)
+    texts = [f"{value:+.{places}f}" for value in values]
+    return [text if not value or float(text) else f"{value:+.4g}" for value, text in zip(values, texts, strict=True)]
+
+
 __all__ = [
     "CELL",
     "EXCERPT",
@@ -382,6 +399,7 @@ __all__ = [
     "masked_excerpt",
     "neutral",
     "safe_path",
+    "signed",
     "without_keys",
     "wrapped",
 ]

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, Self
 from instructsel.kinds import VERDICTS, head
 from instructsel.stats.intervals import Interval
 from instructsel.stats.variance import BOTH, CONFIDENCE, RESAMPLES, Estimand
+from instructsel.text import signed
 
 BETTER: Final = "better"
 WORSE: Final = "worse"
@@ -124,9 +125,9 @@ class Verdict:
         interval, unit = self.interval, f" {self.scale.unit}" if self.scale.unit else ""
         parts = [f"{self.selection} vs {self.baseline}, {self.grader}: {self.outcome}."]
         if interval.low is not None and interval.high is not None:
+            estimate, low, high = signed(interval.estimate, interval.low, interval.high)
             parts.append(
-                f"Difference {interval.estimate:+.4g}{unit}, {100 * interval.confidence:.4g} % interval "
-                f"[{interval.low:+.4g}, {interval.high:+.4g}] ({interval.method}; "
+                f"Difference {estimate}{unit}, {100 * interval.confidence:.4g} % interval [{low}, {high}] ({interval.method}; "
                 f"{'results per run' if self.scale.aggregated else interval.counted}; {_runs(interval, 0)} vs "
                 f"{_runs(interval, 1)}); {'higher' if self.scale.higher_is_better else 'lower'} is better."
             )

@@ -263,6 +263,11 @@ HUGE = 123456789012345678901234567890
         [{"type": "file", "name": "a.txt"}],
         {"image": "a.png", "ok": True},
         {"é": "\u2028", "b": {"a": [{}]}},
+        5.1,
+        0,
+        HUGE,
+        True,
+        False,
     ],
 )
 @pytest.mark.parametrize("layout", ["messages", "sharegpt", "anthropic", "gemini"])
@@ -289,8 +294,8 @@ def test_a_structure_and_its_text_are_two_conversations(tmp_path: Path) -> None:
     assert len({name.partition(".")[0] for name in pool.ids}) == 2
 
 
-@pytest.mark.parametrize("content", [5.1, True, [{"type": "image_url", "image_url": {"url": "a.png"}}], {"type": "image", "source": {}}])
-def test_a_result_that_is_a_number_or_a_picture_is_quarantined(tmp_path: Path, content: Any) -> None:
+@pytest.mark.parametrize("content", [[{"type": "image_url", "image_url": {"url": "a.png"}}], {"type": "image", "source": {}}])
+def test_a_result_that_is_a_picture_is_quarantined(tmp_path: Path, content: Any) -> None:
     assert refused(tmp_path, {"messages": [ASKED.as_row(), {"role": "tool", "content": content}, SAID.as_row()]}) == {"not_text": 1}
 
 

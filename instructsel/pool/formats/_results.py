@@ -1,4 +1,4 @@
-"""Results of tools that are no text: objects, and lists that are no parts of a content."""
+"""Results of tools that are no text: objects, lists that are no parts of a content, numbers, true and false."""
 
 from __future__ import annotations
 
@@ -25,9 +25,11 @@ def structure_of(content: Any) -> str | None:
     Raises:
         RowFault: it holds a date or another value that JSON has no form for.
 
-    >>> structure_of({"m": 5.1}), structure_of([{"type": "text", "text": "5.1"}]), structure_of("5.1")
-    ('{"m": 5.1}', None, None)
+    >>> structure_of({"m": 5.1}), structure_of(5.1), structure_of([{"type": "text", "text": "5.1"}]), structure_of("5.1")
+    ('{"m": 5.1}', '5.1', None, None)
     """
+    if isinstance(content, bool | int | float):
+        return dumped(content, spaced=True)
     if isinstance(content, Mapping):
         return None if _is_part(content, alone=True) else dumped(content, spaced=True)
     if not isinstance(content, list) or all(isinstance(entry, str) or _is_part(entry) for entry in content) or any(map(_is_media, content)):

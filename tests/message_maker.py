@@ -53,6 +53,9 @@ class Maker:
             return [self.value(depth + 1) for _ in range(self.rng.randint(0, 3))]
         return self.object(depth + 1)
 
+    def number(self) -> int | float:
+        return self.rng.choice((*NUMBERS, True, False))
+
     def object(self, depth: int = 0) -> dict[str, Any]:
         return {self.text(2) or "key": self.value(depth + 1) for _ in range(self.rng.randint(0, 3))}
 
@@ -111,7 +114,7 @@ class Maker:
             turn = self.answer()
         elif kind == 3:
             is_structure = not self.canonical and self.rng.random() < 0.3
-            content = self.object() if is_structure else self.text()
+            content = (self.number() if self.rng.random() < 0.3 else self.object()) if is_structure else self.text()
             turn = {"role": "tool", "content": content, "tool_call_id": f"call_{self.rng.randrange(100)}"}
         else:
             turn = {"role": "user", "content": self.text()}

@@ -38,8 +38,14 @@ LANGUAGES: Final = {
         "nl": "dutch", "ru": "russian", "zh": "chinese mandarin cantonese", "ja": "japanese haiku", "ko": "korean", "ar": "arabic", "hi": "hindi",
         "tr": "turkish", "pl": "polish", "sv": "swedish", "da": "danish", "no": "norwegian", "fi": "finnish", "el": "greek", "he": "hebrew",
         "la": "latin", "vi": "vietnamese", "th": "thai", "id": "indonesian", "ms": "malay", "cs": "czech", "hu": "hungarian", "ro": "romanian",
-        "uk": "ukrainian", "bn": "bengali", "ur": "urdu", "fa": "persian farsi", "sw": "swahili", "tl": "tagalog", "eo": "esperanto",
-        "ca": "catalan",
+        "uk": "ukrainian", "bn": "bengali", "ur": "urdu", "fa": "persian farsi", "sw": "swahili", "tl": "tagalog filipino", "eo": "esperanto",
+        "ca": "catalan", "gl": "galician", "eu": "basque", "cy": "welsh", "ga": "irish gaelic", "gd": "gaelic", "is": "icelandic", "mt": "maltese",
+        "et": "estonian", "lv": "latvian", "lt": "lithuanian", "sk": "slovak", "sl": "slovenian slovene", "hr": "croatian", "sr": "serbian",
+        "bs": "bosnian", "bg": "bulgarian", "mk": "macedonian", "sq": "albanian", "be": "belarusian", "hy": "armenian", "ka": "georgian",
+        "az": "azerbaijani", "kk": "kazakh", "uz": "uzbek", "mn": "mongolian", "ne": "nepali", "si": "sinhala sinhalese", "ta": "tamil",
+        "te": "telugu", "kn": "kannada", "ml": "malayalam", "mr": "marathi", "gu": "gujarati", "pa": "punjabi", "my": "burmese", "km": "khmer",
+        "lo": "lao", "jv": "javanese", "su": "sundanese", "yi": "yiddish", "ku": "kurdish", "ps": "pashto", "sa": "sanskrit", "am": "amharic",
+        "so": "somali", "af": "afrikaans", "yo": "yoruba", "ht": "creole",
     }.items()
     for name in names.split()
 }  # fmt: skip

@@ -320,6 +320,8 @@ def test_verdicts_of_a_verification_are_made_against_every_other_arm(tmp_path: P
     assert [chart["name"] for chart in charts] == ["outcome-1", "forest-1-1"]
     assert [chart["data"]["rows"][0]["estimate"] for chart in charts] == [expected.interval.estimate] * 2
     assert len(table("means-1", found)) == 6
+    page = report(found).html()
+    assert f"Difference −{expected.statement.split('Difference -')[1].split()[0]} " in page and "Difference -" not in page
     found.write(tmp_path / "verification.parquet")
     for name in ("verification.parquet", "verification.parquet.json"):
         assert table("verdicts-1", tmp_path / name) == table("verdicts-1", found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from instructsel.reports.figures import minus
 from instructsel.reports.inputs import finite, leaked_arms
 from instructsel.reports.parts import Chart, Column, Part, Section, Table, facts_table, flat, known_facts
 from instructsel.reports.plain_text import contamination, in_order, learning_rates, pooled, statement, unit_notes, unlike
@@ -106,7 +107,7 @@ def _sentences(plain: Mapping[str, Any]) -> list[str]:
         for grader, arms in leaked_arms(plain).items()
     ]
     return [
-        *(statement(verdict) for verdict in compared),
+        *(minus(statement(verdict)) for verdict in compared),
         *pooled(plain, compared),
         *notes,
         *unlike(plain),

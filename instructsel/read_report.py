@@ -121,9 +121,23 @@ class ReadReport:
             unknown_roles=dict((Counter(self.unknown_roles) + Counter(other.unknown_roles)).most_common()),
         )
 
+    def names(self) -> dict[str, str]:
+        """File → its name, with as many folders in front as tell it from the others."""
+        names: dict[str, str] = {}
+        parts = {file: Path(file).parts for file in self.formats}
+        depth = 1
+        while len(names) < len(parts):
+            tails = Counter(path[-depth:] for path in parts.values())
+            for file, path in parts.items():
+                if tails[path[-depth:]] == 1 or depth >= len(path):
+                    names.setdefault(file, "/".join(path[-depth:]))
+            depth += 1
+        return names
+
     def readings(self) -> list[str]:
         """How the files were read, a line each; of more than SHOWN_FILES, those that were read in one way share a line."""
-        names = [(Path(file).name, why) for file, why in self.formats.items()]
+        shown = self.names()
+        names = [(shown[file], why) for file, why in self.formats.items()]
         if len(names) <= SHOWN_FILES:
             return [f"{name}: read as {why}" for name, why in names]
         alike: dict[str, list[str]] = {}

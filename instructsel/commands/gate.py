@@ -70,6 +70,9 @@ def command(
         say(line, quiet=quiet)
     with _company(names, settings, added) as company:
         change = _read(names, reading, settings, outputs, added=added, quiet=quiet)
+        if change.unread is not None and added is not None and not (files or settings.data.get("new")):
+            # All changed data files were looked at, of which some may be none of a pool.
+            change.unread.fix = f"{change.unread.fix} Where it is no file of the pool, name those that are: [data] new in gate.toml."
         verdict = _asked(change, settings, company, quiet=quiet)
     outputs.write(verdict)
     if json:

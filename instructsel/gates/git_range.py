@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from instructsel.errors import EnvironmentFault, PoolError, UsageError
+from instructsel.errors import EmptyFile, EnvironmentFault, PoolError, UsageError
 from instructsel.pool.lines import Limits, Row, read_lines
 from instructsel.pool.sources import Source, open_source
 from instructsel.text import counted, safe_path
@@ -162,14 +162,21 @@ def new_rows(
             "Run gate --diff in it, with a commit of its own."
         )
     scans: dict[str, list[_Scanned]] = {}
+    empty: list[str] = []
     for file in changed:
         if file.is_here:
-            scanned = list(_scanned(str(file.path), bounds, git.added(commit, file.path) if file.blob else None))
+            try:
+                scanned = list(_scanned(str(file.path), bounds, git.added(commit, file.path) if file.blob else None))
+            except EmptyFile:
+                scanned = []
+                empty.append(safe_path(os.path.relpath(file.path)))
             scans[str(file.path)] = scanned
             # Rows that stay take their own bytes first, so that of two copies the one on the added line is new.
             for row in scanned:
                 if not row.added:
                     before[row.digest] -= 1
+    if empty:
+        notes.append(f"Without a row: {', '.join(empty[:3])}{', …' if len(empty) > 3 else ''}.")
     moved = 0
     offsets: dict[str, frozenset[int]] = {}
     for name, scanned in scans.items():
@@ -332,6 +339,8 @@ def _before(git: _Git, changed: Sequence[_Changed], limits: Limits, gone: dict[P
                 rows.update(of_file)
                 if not file.is_here:
                     gone[file.path] = of_file
+            except EmptyFile:
+                continue
             except PoolError as error:
                 notes.append(f"{shown}: what it was before cannot be read, so its rows are new: {error.message}")
     return rows, notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -66,7 +67,8 @@ class Verdict:
     @property
     def troubles(self) -> tuple[str, ...]:
         """What besides the checks keeps the gate from an answer, in sentences."""
-        return tuple(neutral(error.line, SENTENCE) for error in (self.unread, self.fault) if error is not None)
+        here = f"{Path.cwd()}{os.sep}"
+        return tuple(neutral(error.line.replace(here, ""), SENTENCE) for error in (self.unread, self.fault) if error is not None)
 
     @property
     def fault(self) -> BaselineError | None:

@@ -175,8 +175,10 @@ class Reading:
         for line in pool.report.readings():
             message(line)
         message(pool.report.sentence())
+        names = pool.report.names()
         for entry in pool.report.quarantine[:3]:
-            message(f"  quarantined {Path(entry.file).name}, line {entry.line}, byte {entry.offset}: {entry.reason} ({entry.detail})")
+            shown = names.get(entry.file, Path(entry.file).name)
+            message(f"  quarantined {shown}, line {entry.line}, byte {entry.offset}: {entry.reason} ({entry.detail})")
         if pool.report.n_quarantined > 3:
             message(f"  … and {pool.report.n_quarantined - 3:,} more")
         for line in _notes(pool):

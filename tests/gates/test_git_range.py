@@ -240,6 +240,34 @@ def test_where_nothing_is_new_no_check_is_said_to_have_passed(repository: Path, 
     assert done.exit_code == 3 and "BROKEN" in done.stdout
 
 
+def test_files_without_a_row_keep_no_other_from_being_looked_at_and_are_said(repository: Path) -> None:
+    write(repository / "data" / "empty.jsonl")
+    write(repository / "data" / "other.jsonl")
+    (repository / "data" / "blank.jsonl").write_text("\n \n")
+    write(repository / "data" / "new.jsonl", row(200))
+    commit(repository)
+    added = new_rows("main")
+    assert places() == {"data/new.jsonl": [1]}
+    assert added.notes == ("Without a row: data/blank.jsonl, data/empty.jsonl, data/other.jsonl.",)
+    done = run("--diff", "main", "data/other.jsonl")
+    assert done.exit_code == 5 and "Without a row: data/other.jsonl." in done.stderr
+    git(repository, "checkout", "-q", "-b", "later")
+    write(repository / "data" / "empty.jsonl", row(300))
+    commit(repository)
+    assert new_rows("branch").notes == () and places("branch") == {"data/empty.jsonl": [1]}
+
+
+def test_a_changed_file_that_is_no_pool_is_named_with_its_folder_and_with_the_way_to_leave_it_out(repository: Path) -> None:
+    write(repository / "logs" / "steps.jsonl", '{"loss": 1.5}')
+    commit(repository)
+    done = run("--diff", "main")
+    said = " ".join(done.stdout.split())
+    assert done.exit_code == 3 and "BROKEN logs/steps.jsonl, line 1: no known format has the fields loss." in said
+    assert "name those that are: [data] new in gate.toml." in said
+    (repository / "gate.toml").write_text('[data]\nnew = ["logs/*.jsonl"]\n')
+    assert "name those that are" not in " ".join(run("--diff", "main").stdout.split())
+
+
 def test_a_quoted_pattern_is_the_files_that_it_matches(repository: Path) -> None:
     assert "14 rows read" in run("data/*.jsonl").stderr
     assert "14 rows read" in run("**/*.jsonl").stderr

@@ -16,6 +16,7 @@ import pytest
 from instructsel.errors import EmptyFile, InstructselError, ModelUnavailable, PoolError, UnknownExample, UsageError
 from instructsel.pool import hub
 from instructsel.pool.pool import Pool
+from instructsel.pool.spec import Reading
 
 
 def rows(name: str, count: int = 3) -> list[dict[str, str]]:
@@ -466,6 +467,20 @@ def test_many_files_that_are_read_in_one_way_share_a_line(tmp_path: Path) -> Non
         "30.json: read as question_answer: has 'question' and 'answer'",
     ]
     assert len(Pool.read(*sorted(folder.iterdir())[:8]).report.readings()) == 8
+
+
+def test_files_of_one_name_are_said_with_the_folders_that_tell_them_apart(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder / "new").mkdir(parents=True)
+        (tmp_path / folder / "new" / "x.jsonl").write_text(
+            '{"instruction": "Name a river.", "output": "The Elbe."}\n[1]\n', encoding="utf-8"
+        )
+    (tmp_path / "b" / "y.jsonl").write_text('{"instruction": "Name a sea.", "output": "The Aral."}\n', encoding="utf-8")
+    lines: list[str] = []
+    Reading().read([str(tmp_path / "a"), str(tmp_path / "b" / "new" / "x.jsonl"), str(tmp_path / "b" / "y.jsonl")], message=lines.append)
+    assert [line.partition(":")[0] for line in lines if "read as" in line] == ["a/new/x.jsonl", "b/new/x.jsonl", "y.jsonl"]
+    quarantined = [line.split()[1] for line in lines if line.startswith("  quarantined")]
+    assert quarantined == ["a/new/x.jsonl,", "b/new/x.jsonl,"]
 
 
 def test_a_file_where_an_example_is_asked_for_leads_to_its_lines(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -62,9 +63,10 @@ def command(
     settings = checks.settings()
     outputs = Outputs.of(written, json=json)
     reading = reading_of(settings, flags)
-    added = None if checks.diff is None else _added(checks.diff, files, settings, reading)
+    beside = _read_beside(settings, checks.config)
+    added = None if checks.diff is None else _added(checks.diff, files, settings, reading, beside)
     names = (_named(files) if files else _configured_files(settings)) if added is None else list(added.files)
-    outputs.check([*names, *read_files(names), *_read_beside(settings, checks.config)])
+    outputs.check([*names, *read_files(names), *beside])
     say(f"Checks: {settings.where or 'the default ones; no gate.toml and no [tool.instructsel.gate] here'}", quiet=quiet)
     for line in (added.statement(), *added.notes) if added is not None else ():
         say(line, quiet=quiet)
@@ -91,14 +93,16 @@ def _configured_files(settings: GateConfig) -> list[str]:
         raise UsageError("No file is named.", fix="For example: instructsel gate new.jsonl; or name files in [data] new of gate.toml.")
     names = settings.files()
     if not names:
-        raise NothingToDo(
-            f"No file is there that [data] new of {settings.where} names: {', '.join(settings.data.get('new', ()))}.",
-            fix="There is nothing to check.",
-        )
+        raise NothingToDo(f"{_no_file(settings)}.", fix="There is nothing to check.")
     return names
 
 
-def _added(base: str, files: list[str] | None, settings: GateConfig, reading: Any) -> NewRows:
+def _no_file(settings: GateConfig) -> str:
+    """That the patterns of the configuration are like no file."""
+    return f"No file is there that [data] new of {settings.where} names: {', '.join(settings.data.get('new', ()))}"
+
+
+def _added(base: str, files: list[str] | None, settings: GateConfig, reading: Any, beside: list[str]) -> NewRows:
     """The rows that the branch adds to the files that are named, else to those of the configuration, else to all data files.
 
     Raises:
@@ -109,10 +113,15 @@ def _added(base: str, files: list[str] | None, settings: GateConfig, reading: An
     from instructsel.pool.naming import is_pattern, matched, matches_pattern
 
     limits = None if reading is None else Limits(duplicate_key=reading.duplicate_key)
+    judges = [Path(name) for name in beside]
     if files:
         patterns = [name for name in files if is_pattern(name)]
-        return new_rows(base, matched(files), limits=limits, is_named=lambda path: any(matches_pattern(name, path) for name in patterns))
-    return new_rows(base, settings.files() if settings.data.get("new") else None, limits=limits, is_named=settings.names_file)
+        return new_rows(
+            base, matched(files), limits=limits, is_named=lambda path: any(matches_pattern(name, path) for name in patterns), beside=judges
+        )
+    names = settings.files() if settings.data.get("new") else None
+    added = new_rows(base, names, limits=limits, is_named=settings.names_file, beside=judges)
+    return added if names != [] else replace(added, notes=(*added.notes, f"{_no_file(settings)}."))
 
 
 def _named(files: list[str]) -> list[str]:

@@ -27,6 +27,7 @@ expires = 2027-03-01
 from __future__ import annotations
 
 import glob
+import os
 import re
 import typing
 from collections.abc import Mapping, Sequence
@@ -244,12 +245,19 @@ class GateConfig:
         """The files that `[data] new` names, patterns as what they match; [] where it names none.
 
         Raises:
-            UsageError: a name without a pattern leads to no file.
+            UsageError: a name without a pattern leads to no file, or a pattern's folders are parted as on Windows alone.
         """
         files: list[str] = []
         for name in self.data.get("new", ()):
             if is_pattern(name, self.folder):
-                files += matched([name], self.folder)
+                places = matched([name], self.folder)
+                if not places and "\\" in name and os.sep == "/":
+                    # Like no file it would be a gate that never looks at a row.
+                    slashed = name.replace("\\", "/")
+                    raise UsageError(
+                        f"{self.where} names {name} in [data], and no file is like it.", fix=f"Write folders with /: {slashed}"
+                    )
+                files += places
             elif not is_here(str(self.folder / name)):
                 raise UsageError(f"{self.where} names {name} in [data], and there is no such file.", fix="Correct it, or write a pattern.")
             else:

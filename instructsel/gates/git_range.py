@@ -116,6 +116,7 @@ def new_rows(
     limits: Limits | None = None,
     folder: Path | None = None,
     is_named: Callable[[Path], bool] | None = None,
+    beside: Collection[Path] = (),
 ) -> NewRows:
     """The rows that the working tree adds to a commit's side of the merge base.
 
@@ -126,6 +127,7 @@ def new_rows(
         limits: how rows are read.
         folder: inside of the repository; the working folder by default.
         is_named: whether a file that is gone is one of those that `names` is the rest of, as where a pattern named it.
+        beside: what the rows are judged by, the configuration and the baseline; said where the branch changes it.
 
     Raises:
         UsageError: there is no repository, no such commit, or no history that both have.
@@ -135,7 +137,9 @@ def new_rows(
     git = _Git(folder or Path.cwd())
     commit = git.merge_base(base)
     unknown = [_Changed(path, None, True) for path in git.untracked() if _is_data(path)]
-    changed = [file for file in git.changed(commit) if _is_data(file.path)]
+    differing = git.changed(commit)
+    changed = [file for file in differing if _is_data(file.path)]
+    everything = _looked_at(changed, None, git)
     if names is not None:
         changed += unknown
     looked_at = _looked_at(changed, names, git)
@@ -150,6 +154,18 @@ def new_rows(
     bounds = limits or Limits()
     gone: dict[Path, Counter[bytes]] = {}
     before, notes = _before(git, changed, bounds, gone)
+    judges = {Path(os.path.realpath(path)) for path in beside}
+    notes += [
+        f"This branch changes {safe_path(os.path.relpath(file.path))}, by which its own rows are judged."
+        for file in differing
+        if file.path in judges
+    ]
+    left = sorted(everything - {str(file.path) for file in changed})
+    if left:
+        notes.append(
+            f"Changed, and not looked at: {counted(len(left), 'data file')} that {'is' if len(left) == 1 else 'are'} not named "
+            f"({safe_path(os.path.relpath(left[0]))}{', …' if len(left) > 1 else ''})."
+        )
     if names is None and unknown:
         notes.append(
             f"Not tracked by git, and not looked at: {counted(len(unknown), 'data file')} ({safe_path(unknown[0].path.name)}"
@@ -215,7 +231,7 @@ def _is_data(path: Path) -> bool:
     return name.endswith(ENDINGS)
 
 
-def _looked_at(changed: Sequence[_Changed], names: Sequence[str] | None, git: _Git) -> Collection[str]:
+def _looked_at(changed: Sequence[_Changed], names: Sequence[str] | None, git: _Git) -> set[str]:
     if names is None:
         # A configuration or a package's manifest in JSON is no pool, which is a list of rows.
         return {str(file.path) for file in changed if file.is_here and (file.path.suffix.lower() != ".json" or _is_list(file.path))}

@@ -268,6 +268,36 @@ def test_a_changed_file_that_is_no_pool_is_named_with_its_folder_and_with_the_wa
     assert "name those that are" not in " ".join(run("--diff", "main").stdout.split())
 
 
+def test_what_the_configuration_does_not_name_and_that_the_branch_changes_it_is_said(repository: Path) -> None:
+    (repository / "gate.toml").write_text('[data]\nnew = ["data/*.jsonl"]\n')
+    git(repository, "checkout", "-q", "main")
+    commit(repository)
+    git(repository, "checkout", "-q", "branch")
+    git(repository, "merge", "-q", "main")
+    write(repository / "data" / "new.jsonl", row(200))
+    commit(repository)
+    assert "not looked at" not in (said := run("--diff", "main").stderr) and "by which" not in said
+    write(repository / "elsewhere" / "rows.jsonl", row(201))
+    (repository / "settings.json").write_text('{"a": 1}')
+    (repository / "gate.toml").write_text('[data]\nnew = ["data/*.jsonl"]\n[[check]]\nkind = "refusal"\n')
+    commit(repository)
+    said = " ".join(run("--diff", "main").stderr.split())
+    assert "Changed, and not looked at: 1 data file that is not named (elsewhere/rows.jsonl)." in said
+    assert "This branch changes gate.toml, by which its own rows are judged." in said
+
+
+def test_patterns_that_are_like_no_file_are_said_and_those_of_windows_refused(repository: Path) -> None:
+    write(repository / "data" / "new.jsonl", row(200))
+    commit(repository)
+    (repository / "gate.toml").write_text('[data]\nnew = ["dta/*.jsonl"]\n')
+    done = run("--diff", "main")
+    assert done.exit_code == 5 and "No file is there that [data] new of gate.toml names: dta/*.jsonl." in done.stderr
+    (repository / "gate.toml").write_text("[data]\nnew = ['data\\*.jsonl']\n")
+    for arguments in ([], ["--diff", "main"]):
+        done = run(*arguments)
+        assert done.exit_code == 2 and "Write folders with /: data/*.jsonl" in " ".join(done.stderr.split())
+
+
 def test_a_quoted_pattern_is_the_files_that_it_matches(repository: Path) -> None:
     assert "14 rows read" in run("data/*.jsonl").stderr
     assert "14 rows read" in run("**/*.jsonl").stderr

@@ -6,7 +6,6 @@ into the JSON file beside it, under `run`, and nowhere else.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import platform
@@ -24,7 +23,7 @@ import orjson
 
 from instructsel.errors import EnvironmentFault, ScoresError, UsageError
 from instructsel.kinds import KINDS, OLD_SCHEMA, SCHEMA, kind_of, newest_schema, schema_of
-from instructsel.paths import resolved
+from instructsel.paths import FULL, of_full_disk, resolved
 from instructsel.shapes import is_utf8
 from instructsel.structured import Refusal, read_json
 
@@ -61,15 +60,15 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         os.replace(temporary, target)
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise EnvironmentFault(f"Cannot write {target}: {error.strerror or error}.", fix=_another_place(error)) from error
+        refused = of_full_disk(error) or (error if isinstance(error, OSError) else None)
+        if refused is not None:
+            raise EnvironmentFault(f"Cannot write {target}: {refused.strerror or refused}.", fix=another_place(refused)) from error
         raise
 
 
-def _another_place(error: OSError, flag: str = "-o") -> str:
+def another_place(error: OSError, flag: str = "-o") -> str:
     """What to do about a file that cannot be written."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return f"Free some space, or choose another place with {flag}." if full else f"Choose another place with {flag}."
+    return f"Free some space, or choose another place with {flag}." if error.errno in FULL else f"Choose another place with {flag}."
 
 
 def check_outputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path], *, flags: Mapping[Path, str] | None = None) -> None:
@@ -113,7 +112,7 @@ def check_outputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path], *
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
-            raise EnvironmentFault(f"Cannot write {target}: {error.strerror or error}.", fix=_another_place(error, flag)) from error
+            raise EnvironmentFault(f"Cannot write {target}: {error.strerror or error}.", fix=another_place(error, flag)) from error
 
 
 def check_name(path: str | Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -90,6 +92,29 @@ def test_space_is_asked_for_on_a_full_disk_alone(tmp_path: Path, monkeypatch: py
         with pytest.raises(EnvironmentFault) as fault, atomic_write(tmp_path / "out.jsonl") as file:
             file.write(b"{}")
         assert ("Free some space" in str(fault.value)) is frees and "another place with -o" in str(fault.value)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of a process are POSIX's")
+def test_a_table_that_a_full_disk_cuts_off_is_a_fault_of_the_disk(tmp_path: Path) -> None:
+    # A limit on the size of files is what a full disk is, but for the number of the error.
+    script = """
+import resource, sys
+import polars as pl
+from instructsel.columns import Columns
+from instructsel.errors import EnvironmentFault
+from instructsel.tables import write_frame
+frame = pl.DataFrame({"id": [f"{n * 2654435761 % 2**32:08x}" for n in range(20_000)]})
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+for name in ("whole.parquet", "pieces.parquet", "whole.csv"):
+    try:
+        write_frame(f"{sys.argv[1]}/{name}", Columns.of(frame) if name[0] == "p" else frame, {"kind": "scores"})
+    except EnvironmentFault as fault:
+        print(str(fault))
+"""
+    ended = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
+    said = f"{os.strerror(errno.EFBIG)}. Free some space, or choose another place with -o."
+    assert [line.rpartition(": ")[2] for line in ended.stdout.splitlines()] == [said] * 3
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_only_temporary_files_with_a_writer_s_mark_are_swept(tmp_path: Path) -> None:

@@ -23,11 +23,12 @@ from instructsel.adapters.exports.facts import Facts, RowFacts
 from instructsel.adapters.exports.json_lines import json_bytes
 from instructsel.adapters.exports.registry import export_of
 from instructsel.adapters.exports.selected import Selected
-from instructsel.artifact import TEMPORARY, atomic_write, check_outputs, dump_json, machine, release, sweep, umask
+from instructsel.artifact import TEMPORARY, another_place, atomic_write, check_outputs, dump_json, machine, release, sweep, umask
 from instructsel.errors import EnvironmentFault, NothingToDo, UsageError
 from instructsel.kinds import EXPORT, head
 from instructsel.mixtures.card import licence_lines
 from instructsel.mixtures.origin import joint
+from instructsel.paths import of_full_disk
 from instructsel.pool.pool import Pool
 from instructsel.text import counted
 
@@ -355,8 +356,11 @@ def _temporary(folder: Path, name: str) -> Iterator[tuple[BinaryIO, str]]:
         handle, temporary = tempfile.mkstemp(prefix=f".{name[:80]}.{machine()}-{os.getpid()}-", suffix=TEMPORARY, dir=folder)
         with os.fdopen(handle, "wb") as out:
             yield out, temporary
-    except OSError as error:
-        raise EnvironmentFault(f"Cannot write in {folder}: {error.strerror or error}.", fix="Choose another place with -o.") from error
+    except Exception as error:
+        refused = of_full_disk(error) or (error if isinstance(error, OSError) else None)
+        if refused is None:
+            raise
+        raise EnvironmentFault(f"Cannot write in {folder}: {refused.strerror or refused}.", fix=another_place(refused)) from error
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)

@@ -19,6 +19,7 @@ import typer
 from instructsel.commands import _progress
 from instructsel.commands._progress import Progress, Stages
 from instructsel.errors import EnvironmentFault, InstructselError, UsageError
+from instructsel.paths import FULL, of_full_disk
 from instructsel.shapes import is_path, is_utf8, shown
 from instructsel.text import clean, columns_of, in_json, without_keys, wrapped
 
@@ -216,7 +217,7 @@ def check_paths(values: Mapping[str, Any]) -> None:
 def of_system(error: OSError) -> InstructselError | None:
     """What a file that the system refuses means to a command; None where no file is named and the disk is not full."""
     if error.filename is None:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in FULL:
             # Which file is not said: stdout, or a library's own.
             return EnvironmentFault(f"Cannot write: {error.strerror or error}.", fix="Free some space, or write to another disk.")
         return None
@@ -251,7 +252,8 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
         except BaseException as error:  # a panic of a library in Rust is no Exception
             if kwargs.get("show_traceback"):
                 write(traceback.format_exc().rstrip(), err=True)
-            if isinstance(error, OSError) and (refused := of_system(error)) is not None:
+            of_disk = of_full_disk(error) or (error if isinstance(error, OSError) else None)
+            if of_disk is not None and (refused := of_system(of_disk)) is not None:
                 fail(refused)
             fail(
                 EnvironmentFault(

@@ -20,6 +20,7 @@ from instructsel.grading.chat import Encoded
 from instructsel.models import own_loss
 from instructsel.models.load import LocalModel
 from instructsel.models.network import load_network
+from instructsel.text import excerpt
 
 Progress = Callable[[int, int, float], None]
 """Steps done, steps in all, the loss of the last one."""
@@ -139,10 +140,11 @@ def check_targets(recipe: Recipe, source: LocalModel) -> None:
     """Refuse names of layers that the base does not have, or that can have no adapters; no weight is loaded for it.
 
     Raises:
-        UsageError: a name that fits no linear layer, or the head; the fix names those there are.
+        UsageError: a name that fits no linear layer, or the head, or layers that peft refuses; the fix names those there are.
     """
-    if recipe.method != "lora" or not recipe.lora_targets:
+    if recipe.method != "lora":
         return
+    peft = require("peft", needed_by="LoRA")
     transformers = require("transformers", needed_by="LoRA")
     torch = require("torch", needed_by="LoRA")
     with torch.device("meta"):
@@ -157,6 +159,17 @@ def check_targets(recipe: Recipe, source: LocalModel) -> None:
             raise UsageError(
                 f"{source.name} has no linear layer '{target}' that could have adapters.", fix=f"Name one or more of {', '.join(names)}."
             )
+    try:
+        with torch.device("meta"):
+            peft.get_peft_model(model, lora_config(recipe))
+    except ValueError as error:
+        # Such as the projections of a state-space model, whose kernels would pass over their adapters.
+        stated = str(error)
+        others = ", ".join(name for name in names if f"'{name}'" not in stated)
+        raise UsageError(
+            f"peft puts no adapters on these layers of {source.name}: {excerpt(stated, 200)}",
+            fix=f"Name others with --lora-targets: {others}." if others else "Train every weight: --method full.",
+        ) from error
 
 
 def merged(source: LocalModel, adapter: Path, precision: str) -> Any:
@@ -372,17 +385,25 @@ def watch(key: str, save_every: float, progress: Progress | None) -> Any:
     return Watch()
 
 
-def check_packing(model: Any, rows: Sequence[Encoded], name: str) -> None:
+def check_packing(model: Any, rows: Sequence[Encoded], name: str, *, max_length: int) -> None:
     """Refuse a model with cross-contamination in packing: whose logits for a row depend on the rows packed before it.
 
     A state-space model may carry its state from one row into the next.
+
+    Args:
+        model: a causal language model, before it is trained.
+        rows: of the fine-tune.
+        name: the base's, for messages.
+        max_length: tokens that the model can see at a time.
 
     Raises:
         ModelRefused: it does.
     """
     trl = require("trl", needed_by="the fine-tune")
     torch = require("torch", needed_by="the fine-tune")
-    first, second = rows[0].ids[:PROBED_TOKENS], rows[-1].ids[:PROBED_TOKENS]
+    # Joined, too, they stay within the base's context: positions beyond it are an error in some models.
+    n_tokens = min(PROBED_TOKENS, max(1, max_length // 2))
+    first, second = rows[0].ids[:n_tokens], rows[-1].ids[:n_tokens]
     collator = trl.trainer.sft_trainer.DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True)
 
     def logits(*sequences: list[int]) -> Any:

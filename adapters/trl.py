@@ -292,7 +292,7 @@ class TrlTrainer:
         recipe, (precision, device) = self.recipe, self.runtime
         model = sft.base_model(self.source, self.chat_template.tokenizer, bits=recipe.bits, device=device)
         if recipe.packing:
-            sft.check_packing(model, job.rows, self.source.name)
+            sft.check_packing(model, job.rows, self.source.name, max_length=self.max_length)
         trainer = sft.trainer_class(model)(
             model=model,
             args=sft.config(

@@ -144,7 +144,8 @@ def _graded(checkpoint: Checkpoint, held_out: Pool, training: TrainerSettings, m
 def described(trainer: TrlTrainer, recipe: Recipe) -> list[str]:
     """A recipe as lines for people."""
     precision, device = trainer.runtime
-    length = next(f"{getattr(recipe, name):,} {name}" for name in ("epochs", "steps", "tokens") if getattr(recipe, name) is not None)
+    amount, noun = next((value, name) for name in ("epochs", "steps", "tokens") if (value := getattr(recipe, name)) is not None)
+    length = f"{amount:,} {noun.removesuffix('s') if amount == 1 else noun}"
     adapters = f", LoRA r {recipe.lora_r}, alpha {recipe.lora_alpha}" if recipe.method == "lora" else ", every weight"
     bits = f", base in {recipe.bits} bits" if recipe.bits else ""
     lines = [
@@ -179,11 +180,13 @@ def summary_lines(checkpoint: Checkpoint, grades: Grades | None) -> list[str]:
     ]
     if grades is not None:
         valid = int(grades.valid.sum())
+        nulls = ", ".join(f"{reason} {count:,}" for reason, count in grades.record.get("nulls", {}).items())
         lines.append(
             f"held-out loss {grades.weighted_mean:.4f} nats a token, {grades.mean:.4f} averaged over {valid:,} of {counted(len(grades.items), 'example')}"
             + ("" if grades.bits_per_byte is None else f"; {grades.bits_per_byte:.4f} bits a byte")
+            + (f". Without a value: {nulls}." if nulls else "")
             if valid
-            else f"held-out loss unknown: none of {counted(len(grades.items), 'example')} has a value"
+            else f"held-out loss unknown: none of {counted(len(grades.items), 'example')} has a value ({nulls})"
         )
     lines.append(f"checkpoint {checkpoint.folder} (weights {checkpoint.digest[:12]}, {record['run']['seconds']:,.0f} s of training)")
     return lines

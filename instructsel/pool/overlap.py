@@ -112,7 +112,7 @@ class Overlap:
             return f"{count:,} of {self.n:,} {noun} of {self.evaluation} are in {self.where}, so that they would be trained on: {named}."
         if level == INSTRUCTION:
             return f"{count:,} of {self.n:,} instructions of {self.evaluation} are in {self.where} too, with other responses: {named}."
-        return f"{count:,} of {self.n:,} responses of {self.evaluation} stand in rows of {self.where}: {named}."
+        return f"{count:,} of {self.n:,} responses of {self.evaluation} stand in {self.where}: {named}."
 
 
 @dataclass(eq=False)

@@ -12,7 +12,7 @@ from instructsel import Pool
 from instructsel.adapters.recipes import Recipe
 from instructsel.adapters.trl import TrlTrainer
 from instructsel.commands.train import described
-from instructsel.errors import TrainingError
+from instructsel.errors import ModelRefused, TrainingError
 from tests import tiny
 from tests.adapters.training_job import Turns, short, write_pool
 
@@ -48,6 +48,22 @@ def test_rows_are_cut_at_the_context_and_counted(tmp_path: Path, pool: Pool, kin
         and sentence in described(made, made.recipe)
         and "rows of up to 64 tokens" in described(made, made.recipe)[0]
     )
+
+
+FILLING: list[Turns] = [[("user", f"egg {number}"), ("assistant", f"water {number} " * 40)] for number in range(4)]
+
+
+@pytest.mark.parametrize(("kind", "changes"), CONTEXTS)
+def test_rows_that_fill_the_context_are_packed(tmp_path: Path, kind: str, changes: dict[str, Any]) -> None:
+    base = tiny.causal(tmp_path / kind, kind, **changes)
+    record = trainer(base, tmp_path, short(packing=True)).train(write_pool(tmp_path, FILLING), seed=0).record
+    assert (record["audit"]["longest"], record["audit"]["truncated"]) == (64, 4) and record["steps"] > 0
+
+
+def test_a_base_that_mixes_packed_rows_is_refused_where_they_fill_its_context(tmp_path: Path) -> None:
+    base = tiny.causal(tmp_path / "opt", "opt", max_position_embeddings=64)
+    with pytest.raises(ModelRefused, match="cross-contamination in packing"):
+        trainer(base, tmp_path, short(packing=True)).train(write_pool(tmp_path, FILLING), seed=0)
 
 
 def test_a_base_whose_context_is_long_enough_trains_as_before(tmp_path: Path, pool: Pool) -> None:

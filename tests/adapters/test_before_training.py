@@ -44,6 +44,18 @@ def test_layers_that_the_base_does_not_have_are_refused_with_those_it_has(tmp_pa
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize("targets", [(), ("x_proj", "out_proj")])
+def test_layers_that_peft_refuses_are_refused_before_any_work_with_those_it_takes(
+    tmp_path: Path, pool: Pool, targets: tuple[str, ...]
+) -> None:
+    base = tiny.causal(tmp_path / "mamba", "mamba")
+    made = trainer(base, tmp_path, method="lora", lora_targets=targets)
+    with pytest.raises(UsageError, match=r"peft puts no adapters on these layers of mamba: .*'out_proj'") as caught:
+        made.train(pool, seed=0)
+    assert caught.value.fix == "Name others with --lora-targets: dt_proj, in_proj, x_proj." and not (tmp_path / "runs").exists()
+    assert trainer(base, tmp_path, method="lora", lora_targets=("in_proj", "x_proj")).train(pool, seed=0).record["steps"]
+
+
 def test_an_optimizer_there_is_none_of_is_refused_before_rows_are_read(tmp_path: Path) -> None:
     made = trainer(tiny.causal(tmp_path / "llama", "llama"), tmp_path, optimizer="adamx")
     with pytest.raises(UsageError, match="no optimizer 'adamx'"):

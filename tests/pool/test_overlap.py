@@ -124,7 +124,7 @@ def test_a_long_response_in_a_row_about_something_else_is_warned_of_and_a_short_
     found = overlap(tmp_path, training, [asked("Describe the river.", LONG), asked("Where?", ANSWER), asked("Which?", LONG[:-6] + "quay.")])
     assert dict(found.counts) == {"same": 0, "instruction": 0, "response": 1}
     assert found.places["response"][0][0] == "eval.jsonl:1" and found.places["response"][0][1] in ("train.jsonl:1", "train.jsonl:2")
-    assert "1 of 3 responses of eval.jsonl stand in rows of the pool" in found.sentences()[0]
+    assert "1 of 3 responses of eval.jsonl stand in the pool" in found.sentences()[0]
 
 
 def test_many_responses_that_begin_alike_are_told_apart(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ DANGLING: Final = re.compile(
 ARTICLE: Final = re.compile(r"\b(?:the|an?|and|or|your|their|its)$")
 """What no item of a list ends with, however short it is."""
 ITEM: Final = re.compile(r"^\s{0,12}(?:[-*•‣◦▪–]|\(?\d{1,3}[.)）、:]|\(?[a-zA-Z][.)])(?:\s+|$)")
+ITEM_OF_ARTICLE: Final = re.compile(r"^\s{0,12}(?:[-*•]|\(?\d{1,3}[.)])\s+(?:the|and|or|your|their|its)$", re.IGNORECASE)
+"""An item that is a word that no item is."""
 BARE_ITEM: Final = re.compile(r"^\s{0,12}(?:[-*•]|\(?\d{1,3}[.)]|#{1,6}|>)\s*(?:\*\*|__)?\s*$")
 SALUTATION: Final = re.compile(r"(?:dear|hi|hello|liebe|cher|estimad)\b", re.IGNORECASE)
 HASH_TAG: Final = re.compile(r"[#@]\w+\W{0,8}$")
@@ -51,6 +53,21 @@ PAIRS: Final = (("(", ")"), ("[", "]"), ("{", "}"))
 UNSEGMENTED_END: Final = re.compile("[\u0e00-\u0eff\u0f00-\u109f\u1780-\u17ff]$")
 """Thai, Lao, Tibetan, Burmese, Khmer: a sentence may end without a sign."""
 HAN: Final = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uac00-\ud7af]$")
+GOES_ON: Final = re.compile(
+    r"(?:因为|因為|但是|而且|并且|並且|以及|例如|比如|由于|由於|如果|虽然|雖然|为了|為了|关于|關於|或者|对于|對於|以便|使得|不仅|不僅"
+    r"|を|には|では|として|および|または|しかし|そして|によって|によると|における|ための|という"
+    r"|를|에서|그리고|하지만|또는|그러나|때문에|위해|위해서|대한|있는)$"
+)
+"""Words behind which a sentence of Chinese, Japanese or Korean goes on."""
+LEAST_OPEN: Final = 8
+"""Signs of such a sentence."""
+MARKED: Final = re.compile(
+    r"[\[(<{]\W{0,4}(?:(?:the |this |rest of |rest |output |response |text |answer |message |content |remainder ){0,3}(?:was |is |has been )?(?:truncated|cut[ -]?off|cut short)|continued)\b[^\[\](){}<>\n]{0,40}[\])>}][.\s]{0,3}$",
+    re.IGNORECASE,
+)
+"""What a program writes where it cuts a text."""
+NAMED_ITEM: Final = re.compile(r"^\s{0,12}(?:[-*•]|\d{1,3}[.)])\s+\*\*[^*\n]{1,60}(?:\*\*:|:\*\*)(.?)", re.MULTILINE)
+"""An item of a list that begins with its name in bold, and what stands behind it."""
 CUT_YEAR: Final = re.compile(
     r"(?:\b(?:in|since|by|until|early|late|mid|around|before|after)|\b[12]\d{3}\s?[-–]|\d(?:st|nd|rd|th)?,)\s?(?:19|20)$"
 )
@@ -143,6 +160,8 @@ def unfinished(text: str) -> str | None:
     if FENCE in text and sum(line.lstrip().startswith(FENCE) for line in text.split("\n")) % 2 and text.count(FENCE) % 2:
         return "inside fenced code"
     last = text.rpartition("\n")[2].strip()[-TAIL:]
+    if (text[-1] in "])>}" or text[-2:-1] in "])>}") and MARKED.search(text[-100:]):
+        return "with the mark of a program that cuts"
     if last.startswith("|"):
         return _unfinished_table(text, last)
     if text.endswith(FENCE):
@@ -161,6 +180,8 @@ def unfinished(text: str) -> str | None:
         return "at a heading with nothing beneath"
     if "\n" in text and ((BARE_ITEM.match(last) and not last.startswith(">")) or _is_next_number(text, last)):
         return "at the sign of a list's item"
+    if "\n" in text and "**" in last and last.endswith((":", ":**")) and _is_named_alone(text):
+        return "at the name of a list's item"
     return _unfinished_prose(text, last)
 
 
@@ -267,9 +288,15 @@ def _unfinished_prose(text: str, last: str) -> str | None:
     return _open_pair(text, last) or _mid_sentence(text, last, words)
 
 
+def _is_named_alone(text: str) -> bool:
+    """Whether the last item of a list is a name in bold with nothing behind, and all items before have something."""
+    items = NAMED_ITEM.findall(text[-TAIL:])
+    return len(items) > 1 and not items[-1] and all(items[:-1])
+
+
 def _mid_sentence(text: str, last: str, words: int) -> str | None:
     """Whether the last line is a sentence that goes on."""
-    if ITEM.match(last) and words > 2 and ARTICLE.search(last) and SENTENCE.search(text[-TAIL:]):
+    if ITEM.match(last) and ((words > 2 and ARTICLE.search(last)) or ITEM_OF_ARTICLE.match(last)) and SENTENCE.search(text[-TAIL:]):
         return MID_SENTENCE
     if _is_verse(text):
         return None
@@ -277,6 +304,8 @@ def _mid_sentence(text: str, last: str, words: int) -> str | None:
     if HAN.search(last):
         ended = len(re.findall("[。！？…]", tail))
         open_part = re.split("[。！？；…]", last)[-1]
+        if len(open_part) >= LEAST_OPEN and GOES_ON.search(open_part):
+            return MID_SENTENCE
         return NO_SIGN if (ended >= 2 and len(open_part) > 3 and "。" in last) or (ended >= 3 and len(open_part) > 10) else None
     is_item = ITEM.match(last) is not None
     line = ITEM.sub("", last)

@@ -149,6 +149,14 @@ ANYWHERE: Final = Phrases.of(
         r"|\bi(?:'m| am) not (?:allowed|permitted|able|willing) to (?:talk|speak) (?:about|on) (?:this|that|it|such)\b|\bi (?:can't|cannot|won't|will not)(?: help(?: you)?)? with (?:this|that) one\b",
     ),
     (
+        [
+            f"{of} {what}"
+            for of in ("such", "these", "kind of", "sort of", "type of")
+            for what in ("matter", "topic", "question", "subject", "request", "thing", "prompt")
+        ],
+        r"\b(?:i|we) (?:do not|don't|never|won't|will not|cannot|can't) (?:discuss|answer|comment on|talk about|speak (?:about|on|to)|respond to|engage (?:with|in)|get into|touch) (?:such|these|(?:this|that) (?:kind|sort|type) of) (?:matter|topic|question|subject|request|thing|prompt)s?\b(?=[.,;!]|$)",
+    ),
+    (
         "so i won't|so i will not|so i can't|so i cannot",
         r"\b(?:irresponsible|unethical|illegal|dangerous|harmful|inappropriate|wrong|unsafe|against the law|against the rules)[^.\n]{0,20}, so i (?:won't|will not|can't|cannot)[.!]",
     ),
@@ -308,7 +316,7 @@ SHORT: Final = Phrases.of(
         r"|^(?:nope|no|sorry|apologies)[,.!]? (?:but )?can't help\b|^i(?:'ll| will) (?:have to )?sit this one out\b|^i(?: am|'m) bound by (?:\w+ )?confidentiality\b",
     ),
     (
-        "move on|to change the subject|go along with|be the one to|party to|ask someone else|else for that|the right one to ask|abstain from|refrain from|not authorized|not authorised|not aware of any|can't, i'm|cannot, i'm|can't, sorry",
+        "move on|to change the subject|go along with|be the one to|party to|ask someone else|ask somebody else|else for that|the right one to ask|abstain from|refrain from|not authorized|not authorised|not aware of any|can't, i'm|cannot, i'm|can't, sorry",
         r"^i(?:'d| would) (?:prefer|rather) (?:that )?(?:we |you )?(?:move on|change the subject)\b|^(?:\w+[,.!]? (?:but )?)?i (?:can't|cannot|won't|will not) (?:go along with|be (?:the one to|party to)) \w+"
         r"|^you(?:'ll| will)? (?:need|have) to ask (?:someone|somebody) else\b|^i(?:'m| am) not the right (?:one|person) to ask\b|^i (?:must|have to|will) (?:abstain|refrain) from (?:\w+ing|this|that)\b"
         r"|^(?:\w+[,.!]? (?:but )?)?i(?:'m| am) not (?:authori[sz]ed to|aware of any such)\b|^i (?:can't|cannot)[,.] (?:i'm )?sorry\b",
@@ -327,3 +335,58 @@ SHORT: Final = Phrases.of(
     ),
 )
 """What is a refusal where it begins a response that is short."""
+ABROAD: Final = Phrases.of(
+    (
+        "ich nicht|ich nichts|ich keine|nicht wohl|darf ich|ich darf|meine richtlinien|meine regeln|meinen richtlinien|meinen regeln|nicht befugt|nicht berechtigt",
+        r"\b(?:darüber|dazu|hierzu|davon|darauf|hierüber|zu diesem \w+|über (?:dieses|diese|solche|so) \w+) (?:spreche|rede|sage|möchte|will|darf|kann|werde|gebe|antworte|äußere) ich (?:mich |ihnen |dir |leider )*(?:nichts?|keine \w+)"
+        r"|\bfühle mich (?:\w+ )?nicht (?:wohl|in der lage)|\bich bin (?:leider )?nicht (?:befugt|berechtigt|autorisiert)|\b(?:widerspricht|verletzt) (?:meinen?|unseren?) (?:richtlinien|regeln|grundsätzen?|prinzipien)",
+    ),
+    (
+        "je ne suis pas|mes règles|nos règles|mes principes|mes directives|mes consignes|ne pas aborder|ne pas évoquer|ne pas m'|ne pas en parler|je ne peux|parlons d'autre|autre chose",
+        r"\bje ne suis (?:malheureusement )?pas (?:à l'aise|autorisée?|habilitée?|en droit|disposée?)\b|\b(?:enfreint|viole|contraire à|contrevient à|va contre) (?:mes|nos) (?:\w+ )?(?:règles|principes|directives|consignes|politiques)"
+        r"|\bje (?:préfère|préférerais|souhaite) ne pas (?:aborder|évoquer|m'\w+|en parler|entrer|traiter)|\bje ne (?:peux|puis) (?:malheureusement )?pas (?:traiter|aborder|évoquer|discuter|commenter|parler|en parler|partager|révéler)\b|^(?:\w+[,.] )?parlons (?:plutôt )?d'autre chose",
+    ),
+    (
+        "no me siento|otra cosa|cambiar de tema|puedo compartir|puedo comentar|puedo hablar|puedo revelar|puedo tratar|puedo decir|mis normas|mis reglas|mis directrices|mis políticas|mis principios|mis pautas",
+        r"\bno me siento (?:cómod[oa]|capaz|a gusto)\b|\bprefiero (?:que )?(?:hablar|hablemos) de otra cosa|\b(?:prefiero|mejor) cambi(?:ar|emos) de tema|\bno (?:te |le |se |lo |la |los |las )*puedo (?:compartir|comentar|hablar de|revelar|tratar|decir)\b"
+        r"|\b(?:infringe|viola|incumple|contraviene|contra) (?:de )?mis (?:normas|reglas|directrices|políticas|principios|pautas)",
+    ),
+    (
+        "não estou|não me sinto|minhas diretrizes|minhas regras|minhas políticas|meus princípios|não posso|não vou|mudar de assunto",
+        r"\bnão (?:estou (?:autorizad[oa]|em condições|à vontade)|me sinto (?:à vontade|confortável|segur[oa]))\b|\b(?:viola|contraria|infringe|contra) (?:as |os )?(?:minhas|meus) (?:diretrizes|regras|políticas|princípios|normas)"
+        r"|\bnão (?:posso|vou) (?:falar|comentar|discutir|tratar|compartilhar|revelar|abordar|entrar)\b|\bprefiro mudar de assunto",
+    ),
+    (
+        "a mio agio|non sono autorizzat|linee guida|le mie regole|miei principi|non posso|non intendo|cambiare argomento",
+        r"\bnon (?:mi sento a mio agio|sono autorizzat[oa])\b|\b(?:viola|contro|contrasta con) (?:le mie|i miei) (?:linee guida|regole|principi|norme)|\bnon (?:posso|intendo|voglio) (?:parlar|discuter|commentar|condivider|rivelar|affrontar|trattar)|\bprefer(?:isco|irei) cambiare argomento",
+    ),
+    (
+        "не вправе|не имею права|за рамки|не могу|не буду|не стану|не хочу|мои правила|моим правилам|моим принципам|не уполномоч|сменим тему|о другом",
+        r"\bне (?:вправе|имею права|уполномочен\w*|могу|буду|стану|хочу) (?:\w+ ){0,2}?(?:отвеча\w+|ответить|обсужда\w+|обсудить|комментиров\w+|прокомментировать|говорить|рассказ\w+|помога\w+|помочь|раскры\w+|давать|разглаша\w+)"
+        r"|\bвыход\w+ за рамки (?:того|моих|моей)|\b(?:наруша\w+ мои|противоречит моим) (?:правила\w*|принцип\w*)|\bдавайте (?:лучше )?(?:сменим тему|поговорим о другом)",
+    ),
+    (
+        "不方便|不便|不宜|恕|我的准则|我的規則|我的规则|我的原则|我的政策|我的使用|换个话题|换一个话题|換個話題|超出",
+        r"(?:不方便|不便|不宜|不想|不愿)(?:讨论|討論|回答|透露|评论|評論|谈论|回应|回應|多说|置评|参与)|恕(?:我)?(?:不能|无法|無法|难|難|不便|不)|(?:违反|違反|违背|不符合)了?我的(?:\w{0,6})(?:准则|準則|规则|規則|规定|政策|原则|原則)"
+        r"|(?:我们)?(?:换|換)(?:一)?(?:个|個)?(?:话题|話題)吧|超出了?我(?:的|能)?(?:\w{0,6})(?:范围|能力)",
+    ),
+    (
+        "お話し|お話|お伝え|お教え|コメント|差し控え|ガイドライン|返答|話題を変え",
+        r"(?:お話し?|お伝え|お教え|お見せ|コメント|返答|お返事)(?:する|すること|いたし|し)?(?:は|を|が)?[^。\n]{0,6}?(?:できません|できかねます|致しかねます|いたしかねます|控え)|差し控え(?:させて|ます)|ガイドラインに(?:反|違反)|話題を変えましょう",
+    ),
+    (
+        "어렵습니다|곤란합니다|지침|말씀드릴|언급할|논의할|이야기할|대답할",
+        r"(?:답변|대답|말씀|설명|안내|제공|도움)(?:을|를|은)? ?(?:해 )?(?:드리기|하기)(?:가|는)? ?(?:어렵|곤란)|(?:말씀드릴|언급할|논의할|이야기할|대답할) 수(?:는|가)? 없|지침(?:에|을) (?:어긋|위배|위반)",
+    ),
+    (
+        "خارج نطاق|مناقش|التعليق|التحدث|إرشاداتي|سياستي|قواعدي",
+        r"خارج نطاق (?:ما|قدر|صلاحي|اختصاص)|(?:لا (?:أستطيع|يمكنني|أرغب في|أريد|أود)|لن) (?:مناقش|أناقش|التعليق|أعلق|التحدث|أتحدث|الحديث|الرد)|(?:ينتهك|يخالف|يتعارض مع) (?:إرشاداتي|سياستي|قواعدي)",
+    ),
+    (
+        "praat ik|spreek ik|voel me|mijn richtlijnen|mijn regels|mag ik|kan ik|nie mam prawa|nie czuję|moje zasady|moje wytyczne|nie chcę|konuşamam|yorum yapamam|konuşmak istemiyorum|kurallarıma|yönergelerime|pedoman saya|aturan saya|nguyên tắc của tôi|chính sách của tôi",
+        r"\b(?:daar|daarover|hierover|over (?:dit|zulke) \w+) (?:praat|spreek|kan|mag|wil) ik (?:je |u |helaas )*(?:niet|niets)\b|\bvoel me (?:er|hier|daar)?(?: \w+)? ?niet (?:prettig|comfortabel|goed) bij|\b(?:in strijd met|tegen) mijn (?:richtlijnen|regels|principes)"
+        r"|\bnie (?:mam prawa|czuję się komfortowo|chcę|wolno mi) (?:\w+ )?(?:o tym|odpowiad\w+|rozmawi\w+|mówić|omawi\w+|komentow\w+|tego)|\b(?:narusza|sprzeczne z) (?:moje|moimi) (?:zasad\w+|wytyczn\w+)"
+        r"|\b(?:bu konu|bunun) (?:\w+ )?(?:konuşamam|yorum yapamam|konuşmak istemiyorum)|(?:kurallarıma|yönergelerime) aykırı|\bmelanggar (?:pedoman|aturan) saya|\bvi phạm (?:nguyên tắc|chính sách) của tôi",
+    ),
+)
+"""What is a refusal in a response of another language that is short, and of a prompt that wants no text of somebody's."""

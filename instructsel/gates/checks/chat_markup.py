@@ -18,6 +18,7 @@ CONTROL: Final = re.compile(
     r"|</?(?:start|end)_of_(?:turn|text|image)>|<(?:bos|eos|pad|unk|sop|eop)>|\[(?:gMASK|sMASK|BOS|EOS|PAD|\|Human\||\|AI\||\|assistant\||\|user\|)\]|<\|?(?:human|bot)\|?>:"
     r"|<extra_id_\d{1,3}>|<reserved_\d{1,4}>|<eoh>|<eoa>|<eom>|<\|?im_(?:start|end|sep)\|?>|<[｜|](?:User|Assistant)[｜|]>|<｜[\w▁]{2,40}｜>|\[\[(?:HUMAN|ASSISTANT|SYSTEM)\]\]"
     r"|<(?:human|assistant|gpt|bot)>:? ?$|<unused\d{1,3}>|<jupyter_\w{1,20}>|<fim_(?:prefix|middle|suffix)>|<0x[0-9A-F]{2}>"
+    r"|&lt;\|[A-Za-z]\w{0,40}\|&gt;|<\|(?:turn|channel|think|tool|tool_call|tool_response|image|audio)>|<(?:turn|channel|think|tool|tool_call|tool_response|image|audio)\|>"
 )
 """Control tokens of chat templates: nothing but a template, or a text about one, has them."""
 SENTENCE: Final = re.compile(r"^\s{0,3}<s>(?!.{0,400}</s>\S)|</s>\s*$|<s>\s{0,3}\[INST\]|</s>\s{0,3}<s>", re.DOTALL)
@@ -27,13 +28,14 @@ HEADING: Final = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 """Headings of Alpaca's template."""
+ASSISTANT: Final = "assistant\n"
 PREAMBLE: Final = "below is an instruction that describes a task"
 TURN: Final = re.compile(
     r"^[ \t*]{0,4}(human|user|assistant|ai|system|gpt|bot|chatbot|question|answer|prompter|q|a)[ \t*]{0,4}(?:>>>?|:)[ \t*]",
     re.MULTILINE | re.IGNORECASE,
 )
 """How a turn of a flattened dialogue begins."""
-SPEAKER: Final = r"(?i)(?:human|user|assistant|prompter|gpt)[ \t*]{0,4}(?:>>|:)"
+SPEAKER: Final = r"(?i)(?:human|user|assistant|prompter|gpt)[ \t*]{0,4}(?:>>|:)|assistant\r?\n"
 """What an ASCII text has that goes on with a turn of somebody who counts."""
 IS_DIALOGUE: Final = re.compile(
     r"dialog|conversation|\bchat|script|transcript|role.?play|interview|^(?:human|user|assistant):|对话|会話", re.IGNORECASE | re.MULTILINE
@@ -45,7 +47,7 @@ ASKS_FOR_DIALOGUE: Final = re.compile(
 )
 """What a prompt says whose answer has turns of its own."""
 SIGNS: Final = ("<|", "<｜", "INST]", "SYS>>", "_of_", "<s>", "</s>", "###", "##", "<bos>", "<eos>", "<pad>", "<unk>", "<sop>", "<eop>", "MASK]", "[BOS]", "[EOS]", "[PAD]", "[|", "<extra_id", "<reserved",
-    "<eoh>", "<eoa>", "<eom>", "<im_", "[[", "<human>", "<bot>", "<assistant>", "<gpt>", "<unused", "<jupyter_", "<fim_", "<0x", "TOOL", "SYSTEM_PROMPT")  # fmt: skip
+    "<eoh>", "<eoa>", "<eom>", "<im_", "[[", "<human>", "<bot>", "<assistant>", "<gpt>", "<unused", "<jupyter_", "<fim_", "<0x", "TOOL", "SYSTEM_PROMPT", "|>", "&lt;|")  # fmt: skip
 """One of them stands in every text that has such a token."""
 
 
@@ -94,7 +96,9 @@ class ChatMarkup(RowCheck):
             place = self._heading(passage, prompt) if "##" in text else None
             if place is not None:
                 return place
-        return self._turn(text, prompt) if passage.is_answer and ":" in text else None
+        if not passage.is_answer:
+            return None
+        return (self._turn(text, prompt) if ":" in text else None) or (_bare_turn(text, prompt) if ASSISTANT in text else None)
 
     def _heading(self, passage: Passage, prompt: str) -> tuple[int, int] | None:
         """Where the headings of a template stand."""
@@ -127,6 +131,17 @@ class ChatMarkup(RowCheck):
         if first or (match.start() and text[: match.start()].endswith("\n") and match[1].casefold() in ("human", "user", "prompter")):
             return match.span()
         return None
+
+
+def _bare_turn(text: str, prompt: str) -> tuple[int, int] | None:
+    """Where a turn begins with its name on a line of its own, as templates leave it whose control tokens were taken out."""
+    place = 0 if text.startswith(ASSISTANT) else -1
+    if place < 0:
+        user = max(text.find(f"\n{name}\n") for name in ("user", "human"))
+        place = text.find(f"\n{ASSISTANT}", user) if user >= 0 else -1
+    if place < 0 or not text[place + len(ASSISTANT) :].strip() or ASKS_FOR_DIALOGUE.search(prompt):
+        return None
+    return place, place + len(ASSISTANT)
 
 
 def _is_code(text: str, start: int) -> bool:

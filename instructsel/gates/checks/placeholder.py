@@ -300,6 +300,26 @@ OF_PROGRAMS: Final = re.compile(
     r"\b(?:print\w*|return\w*|the output|data type|python|java\w*|sql|code|programs?|programming|functions?(?! rooms?\b)|script|variable|json|nan|todo|pandas|numpy|dataframe)\b",
     re.IGNORECASE,
 )
+NOT_MADE: Final = re.compile(
+    r"\W{0,3}(?:error\b\W{0,3}(?:code\W{0,3})?\d{3}\b|http(?: error)?\W{0,3}[45]\d\d\b|[\w.]{1,40}(?:error|exception): |traceback \(most recent call last\)|\{\W{0,3}error\W{1,4}[{\"']"
+    r"|(?:api |openai )?rate limit(?: \w+)? (?:reached|exceeded|error)|(?:connection|server|api|internal|gateway|network|timeout|request|generation|inference) (?:server )?error\W*$"
+    r"|(?:the |your |my )?(?:api |http )?(?:request|connection|generation|call|response) (?:has )?(?:timed out|was aborted|failed)\W*$|(?:an? )?(?:\w+ )?error (?:has )?occurred\W*(?:$|(?:while|when|during) (?:processing|generating|calling|handling))"
+    r"|(?:error\W{1,3})?failed to (?:generate|get|fetch|produce|retrieve|parse)(?: \w+){0,2} (?:response|answer|output|completion|reply)|error\W{1,3}(?:the )?(?:model|api|server|empty|no|null)\b"
+    r"|(?:the |that )?(?:model|server|api|engine) (?:is currently |is |was )?(?:overloaded|returned (?:no|an empty|an error))|max(?:imum)? (?:tokens|length|retries)(?: \w+)? (?:exceeded|reached)"
+    r"|content (?:was |has been )?(?:filtered|blocked|withheld)\W*$|(?:response|answer|output|text|completion) (?:was |has )?(?:not |never )(?:been )?(?:generated|produced|given|provided|available)\W*$"
+    r"|(?:skipped|deleted|removed|left blank|left out) by \w+\W*$|n/a\W{1,3}(?:skipped|missing|not|none|no)\b)",
+    re.IGNORECASE,
+)
+"""What a generator, or somebody who wrote responses, leaves where there is none; at the beginning of a response."""
+TO_COME: Final = re.compile(
+    r"(?:this|the|my|your|model)(?: model's)? (?:answer|response|output|text|reply|content|field|section|page|cell|space)(?: (?:was|is|has been|intentionally|left|deliberately)){1,4} (?:blank|empty)(?: \w+)?\W*$"
+    r"|(?:the |your |my |an? )?(?:model's |full |final )?(?:answer|response|output|reply|text|content|solution)(?: (?:will|is to|shall|should|to))+ be (?:inserted|added|filled in|provided|written|generated|completed|supplied|put) (?:here|there|later|below|at this point|soon|in this \w+|afterwards)\W*$"
+    r"|(?:see|refer to|same as|as in) (?:the )?(?:answer|response|output|reply|previous (?:answer|response|output|reply|one|row|example))(?: (?:above|below|before))?\W*$|to do: \S",
+    re.IGNORECASE,
+)
+"""What a response says in place of one: that it is empty, comes later, or stands elsewhere."""
+AT_EITHER_END: Final = re.compile(r"(%{1,2}|@@)[A-Z][A-Z_ ]{1,30}\1")
+"""A word in capitals between the marks of a variable."""
 LABEL: Final = re.compile(r"^\s*(?:answer|response|output|assistant|result)\s*[:=]\s*(?=\S)", re.IGNORECASE)
 CROSSES: Final = re.compile(r"x{3,}")
 WRAPPING: Final = " \t\r\n.!…:;*_\"'`~-–—()[]{}<>#/\\|"
@@ -310,6 +330,14 @@ SLOT: Final = (
     r"(?:phone|telephone|account|order|reference|invoice|contact)?[ _]?number|phone|e-?mail(?: address)?|contact(?: information| details)?|website|url|web address|amount|price|salary|dates?|time|day|month|year|signature|recipient|sender|customer|client)"
 )
 """What a letter leaves open."""
+ABROAD: Final = (
+    r"\b(?:hier|antwort|text|name)\b[^\]\n]{0,20}\b(?:einfügen|eintragen|ergänzen|einsetzen)\b|\bà (?:compléter|remplir)\b|\b(?:insérez|insérer|complétez|saisissez|indiquez) (?:ici|votre|le|la|un|une|vos)\b"
+    r"|\b(?:inserte|insertar|escriba|añada|rellene|ingrese|introduzca) (?:su|tu|aquí|la|el|un)\b|\bpendiente de (?:completar|respuesta|rellenar)\b|\b(?:insira|inserir|escreva|preencha|digite) (?:a|o|aqui|sua|seu|um)\b"
+    r"|\b(?:inserisci|inserire|scrivi|compila) (?:qui|la|il|tuo|tua)\b|\b(?:вставьте|вставить|введите|впишите|добавьте) (?:здесь|сюда|ответ|текст|имя|свой|ваш|ваше)\b|\b(?:wstaw|wpisz|uzupełnij) (?:tutaj|tu|odpowiedź|tekst|swoj\w+)\b"
+    r"|\b(?:hier|antwoord|tekst|naam) (?:invullen|invoegen)\b|\bvul hier\b|\b(?:buraya|yanıtı?|cevabı?) (?:\w+ )?(?:ekleyin|girin|yazın)\b"
+    r"|(?:此处|這裡|这里|在此|请)[^\]】）\n]{0,8}?(?:填写|填寫|插入|输入|輸入|补充|補充|填入)|(?:ここに|回答を|名前を|テキストを)[^\]】）\n]{0,8}?(?:入力|記入|挿入)|여기에 ?[^\]\n]{0,10}(?:입력|삽입|작성)"
+)
+"""What a spot to fill in says in other languages."""
 SPOT: Final = re.compile(
     r"\[\s*(?:insert|enter|add|fill in|type|replace|put|specify|provide|write|paste|include|describe|state|todo|tbd|placeholder|your)(?:\s[^\[\]\n]{0,80})?\]"
     rf"|\[\s*(?!(?:an?|the|in|of|this)\b)(?:[A-Za-z'’]+[ _]){{0,3}}{SLOT}(?:[ _]here)?\s*\](?!\()"
@@ -317,10 +345,14 @@ SPOT: Final = re.compile(
     r"|<[A-Za-z'’ ]{1,40} here>"
     rf"|(?<![$\w{{]){{(?:first|last|full|company|user|customer|client|recipient|sender|product|phone|e?mail|contact|your)_?{SLOT}}}"
     r"|\{\s*(?:insert|enter|fill in|replace|todo|tbd|placeholder|your)\b[^{}\n]{0,80}\}"
-    r"|\blorem ipsum dolor\b|\bTODO: |\bFIXME\b|_{3,} \(insert|\bXX/XX/XXXX\b|\[TODO\]|\[TBD\]|\[PLACEHOLDER\]|\(insert [^()\n]{1,60} here\)",
+    r"|\b(?:lorem ipsum dolor|dolor sit amet, consectetur)\b|\bTODO: |\bFIXME\b|_{3,} \(insert|\bXX/XX/XXXX\b|\[TODO\]|\[TBD\]|\[PLACEHOLDER\]|\(insert [^()\n]{1,60} here\)",
     re.IGNORECASE,
 )
 """A spot that somebody was to fill in."""
+SPOT_ABROAD: Final = re.compile(
+    rf"[\[【（(<]\s?[^\[\]【】（）()<>\n]{{0,30}}?(?:{ABROAD})[^\[\]【】（）()<>\n]{{0,30}}[\]】）)>](?!\()", re.IGNORECASE
+)
+"""The same in other languages."""
 VARIABLE: Final = re.compile(
     r"(?<![\w}$\\])\{\{\s{0,3}[A-Za-z_][\w.\-]{0,40}\s{0,3}(?:\|[^{}\n]{0,40})?\}\}|\{%-?\s{0,3}(?:if|for|endif|endfor|else|set|block|include)\b[^{}\n]{0,80}%\}|<%=?\s{0,3}[\w.]{1,40}\s{0,3}%>|\$\{[A-Za-z_][\w.]{0,40}\}"
     r"|(?<![\w{$\\])\{(?:input|instruction|prompt|question|context|response|output|answer|query|text|user_input|user|history|name|topic|passage|document|sentence|language)\}"
@@ -335,10 +367,20 @@ IS_TEMPLATE: Final = re.compile(
 """What a prompt says that wants code, or a text with variables."""
 IS_LETTER: Final = re.compile(
     r"template|placeholder|fill in the blank|lorem ipsum|dummy|filler|to-?do\b|\bletter|e-?mail|\bform\b|contract|resum[eé]|cover |invitation|\bdraft|\binsert|message|memo\b|announcement|advert|"
-    r"press release|speech|toast\b|thank|obituary|\bbio\b|profile|notice\b|certificate|agreement|script|generic",
+    r"press release|speech|toast\b|thank|obituary|\bbio\b|profile|notice\b|certificate|agreement|script|generic|"
+    r"\beinen? (?:\w{1,20} ){0,3}\w{0,20}brief\b|anschreiben|vorlage|\blettre\b|courriel|\bmodèle\b|formulaire|\bcarta\b|correo|plantilla|formulario|\blettera\b|modello|письмо|шаблон|信|邮件|郵件|模板|合同|表格|手紙|メール|テンプレート|편지|이메일|양식",
     re.IGNORECASE,
 )
 """What a prompt says that wants a text with spots to fill in."""
+LONGEST: Final = 400
+A_SENTENCE: Final = 100
+"""Characters of a response in place of which an error stands, and of a sentence that says there is none."""
+OF_ERRORS: Final = re.compile(
+    r"error|exception|traceback|\bbug\b|debug|\bhttp|status|\blogs?\b|message|server|\bapi\b|crash|rewrite|translat|classif|summar",
+    re.IGNORECASE,
+)
+"""What a prompt says whose answer may be an error's words."""
+ABOUT_TO_DO: Final = re.compile(r"\bto[- ]?do\b|rewrite|translat|rephras|paraphras|correct|sentence", re.IGNORECASE)
 FILLER: Final = re.compile(r"lorem|filler|dummy|placeholder|latin", re.IGNORECASE)
 NO_INPUT: Final = re.compile(r"(?:^|\n)\s{0,3}[<\[(]?\s?no[ _-]?input\s?[>\])]?\s?\.?\s{0,3}$", re.IGNORECASE)
 LATIN: Final = "lorem ipsum"
@@ -369,7 +411,7 @@ class Placeholder(RowCheck):
             text = answer.text
             if text[: len(LATIN)].casefold() == LATIN and not FILLER.search(answer.prompt):
                 yield answer.hit(f"{answer.name} is filler text.", evidence=text)
-            elif len(text) <= 60 and self._is_one(text, answer.prompt):
+            elif self._stands_in(text, answer.prompt) or (len(text) <= 60 and self._is_one(text, answer.prompt)):
                 yield answer.hit(f"{answer.name} is a placeholder.", evidence=text)
             else:
                 yield from self._spots(answer)
@@ -385,6 +427,17 @@ class Placeholder(RowCheck):
                     place = answer.prompt.find(match[0])
                     message = "The prompt holds a variable of a template that nobody filled in."
                     yield answer.hit(message, evidence=around(answer.prompt, place, place + len(match[0])), about="prompt")
+
+    def _stands_in(self, text: str, prompt: str) -> bool:
+        """Whether a response says that there is none: an error of its generator, or that it comes later or stands elsewhere."""
+        if text.casefold() in self.allow or len(text) > LONGEST:
+            return False
+        if NOT_MADE.match(text):
+            return not (OF_ERRORS.search(prompt) or OF_PROGRAMS.search(prompt))
+        return len(text) <= A_SENTENCE and (
+            AT_EITHER_END.fullmatch(text) is not None
+            or (TO_COME.match(text) is not None and not (IS_LETTER.search(prompt) or ABOUT_TO_DO.search(prompt)))
+        )
 
     def _is_one(self, text: str, prompt: str) -> bool:
         """Whether a whole answer is a placeholder."""
@@ -411,6 +464,10 @@ class Placeholder(RowCheck):
             or "<" in text
             or "$" in text
             or "orem" in text
+            or "olor sit" in text
+            or "【" in text
+            or "（" in text
+            or ("(" in text and len(text) <= A_SENTENCE)
             or "TODO" in text
             or "FIXME" in text
             or "XX/" in text
@@ -419,6 +476,8 @@ class Placeholder(RowCheck):
             return
         unfenced = without_fences(text)
         match = SPOT.search(unfenced)
+        if match is None and ("[" in unfenced or not unfenced.isascii() or len(unfenced) <= A_SENTENCE):
+            match = SPOT_ABROAD.search(unfenced)
         what = "a spot that nobody filled in"
         if match is None and ("{" in unfenced or "<%" in unfenced):
             match, what = VARIABLE.search(unfenced), "a variable of a template that nobody filled in"

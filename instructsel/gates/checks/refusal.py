@@ -11,9 +11,9 @@ from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
 from instructsel.gates.checks.self_reference import is_dialogue, spoken
-from instructsel.gates.evading import LONGEST, evades
+from instructsel.gates.evading import ABOUT_A_TEXT, LONGEST, evades
 from instructsel.gates.phrases import folded
-from instructsel.gates.refusal_phrases import ANYWHERE, CLOSING, OPENING, SHORT
+from instructsel.gates.refusal_phrases import ABROAD, ANYWHERE, CLOSING, OPENING, SHORT
 from instructsel.gates.sieve import sieve_of_answers
 from instructsel.gates.texts import answers, around
 from instructsel.gates.tool_limits import of_tools
@@ -91,7 +91,7 @@ class Refusal(RowCheck):
         """The first refusal of each answer."""
         sieve = sieve_of_answers(change)
         likely = sieve.holding(OPENING.words, first=FIRST, any_case=True) | sieve.holding(CLOSING.words, last=LAST, any_case=True)
-        likely |= sieve.holding(ANYWHERE.words, any_case=True) | sieve.holding(SHORT.words, first=A_SHORT, any_case=True)
+        likely |= sieve.holding(ANYWHERE.words, any_case=True) | sieve.holding((*SHORT.words, *ABROAD.words), first=A_SHORT, any_case=True)
         for answer, is_likely in zip(answers(change), likely.tolist(), strict=True):
             if self.max_characters and len(answer.text) > self.max_characters:
                 continue
@@ -112,7 +112,7 @@ def refused(text: str, prompt: str = "") -> tuple[int, int] | None:
     (4, 22)
     """
     low = folded(text)
-    places = OPENING.places(low[:FIRST]) or ANYWHERE.places(low) or _closing(low) or (SHORT.places(low) if len(low) <= A_SHORT else [])
+    places = OPENING.places(low[:FIRST]) or ANYWHERE.places(low) or _closing(low) or (_of_short(low, prompt) if len(low) <= A_SHORT else [])
     if not places:
         return (0, len(text)) if evades(low, prompt) else None
     question, is_letter = folded(prompt), LETTER.search(low[:40])
@@ -137,6 +137,11 @@ def refused(text: str, prompt: str = "") -> tuple[int, int] | None:
         if not wanted or (is_own and not ASKED_TO_REFUSE.search(asking)):
             return start, end
     return None
+
+
+def _of_short(low: str, prompt: str) -> list[tuple[int, int]]:
+    """Where a short response refuses."""
+    return SHORT.places(low) or ([] if ABOUT_A_TEXT.search(prompt.lower()) else ABROAD.places(low))
 
 
 def _closing(low: str) -> list[tuple[int, int]]:

@@ -16,10 +16,33 @@ from instructsel.gates.texts import answers, around
 from instructsel.gates.tool_limits import of_tools
 
 MODEL: Final = r"(?:(?:large |text[- ]based |computer[- ]based |virtual |conversational )?(?:ai|a\.i\.|artificial intelligence|language)[ -]?(?:language )?(?:powered |based )?(?:model|assistant|chat ?bot|bot|system|program|entity|tool|agent|being)?)"
-MAKERS: Final = r"(?:open ?ai|anthropic|google(?: deepmind)?|deepmind|meta(?: ai)?|mistral(?: ai)?|alibaba(?: cloud)?|deepseek|microsoft|baidu|zhipu(?: ai)?|moonshot(?: ai)?|xai|cohere|tencent|bytedance|01\.ai)"
+MAKERS: Final = r"(?:open ?ai|anthropic|google(?: deepmind)?|deepmind|meta(?: ai)?|mistral(?: ai)?|alibaba(?: cloud)?|deepseek|microsoft|baidu|zhipu(?: ai)?|moonshot(?: ai)?|xai|cohere|tencent|bytedance|01\.ai|ai2|(?:the )?allen institute for ai|inflection(?: ai)?|amazon|nvidia|stability ai|perplexity|minimax|hugging ?face|iflytek)"
 PRODUCTS: Final = r"(?:chat ?gpt|gpt[- ]?[345][\w.-]{0,8}|claude|gemini|google bard|bard|copilot|bing chat|llama(?:[- ]?\d)?|qwen|deepseek|mistral|grok|ernie bot|kimi|open ?assistant|vicuna|alpaca)(?:[- ]?[vr]?\d[\w.]{0,6})?(?:[ -](?:pro|opus|sonnet|haiku|flash|turbo|mini|instruct|chat|large|next))?"
+MADE_BY: Final = (
+    *("openai", "open ai", "anthropic", "google", "deepmind", "meta", "mistral", "alibaba", "deepseek", "microsoft", "baidu", "zhipu", "moonshot", "xai"),
+    *("cohere", "tencent", "bytedance", "01.ai", "ai2", "allen institute", "the allen", "inflection", "amazon", "nvidia", "stability ai", "perplexity"),
+    *("minimax", "huggingface", "hugging face", "iflytek"),
+)  # fmt: skip
+"""How MAKERS begin."""
+NAMES: Final = (
+    r"(?:chat ?gpt|gpt[- ]?[345][\w.-]{0,8}|google bard|bing chat|gemini|copilot|qwen|deepseek|kimi|ernie bot|doubao|yi-?lightning|chatglm)"
+)
+"""Products whose names no people have, as Claude is one in French."""
 
 ENGLISH: Final = (
+    (
+        "just a program|only a program|merely a program|simply a program|just a bot|only a bot|merely a bot|just a model|only a model",
+        r"\b(?:(?:since|because|as) (?:i am|i'm) (?:just|only|merely|simply) an? (?:computer )?(?:program|bot|model),? i\b|(?:i am|i'm) (?:just|only|merely|simply) a (?:computer )?(?:program|bot), (?:so |and )?i\b)",
+    ),
+    (
+        "i go by |name's |my name is|the name is| speaking|assistant from|assistant by|companion from|ai from|ai by|model from|model by",
+        rf"\bi go by (?:the name )?{PRODUCTS}\b|\b(?:my name(?:'s| is) {PRODUCTS}|the name(?:'s| is) (?:claude|{NAMES}))(?=[,.;!]|$| and\b)|^(?:\w+[,.!]? )?this is {PRODUCTS}(?: speaking|[.!,])|\byour (?:[\w-]{{1,15}} ){{0,2}}(?:assistant|companion|ai|model|chat ?bot|helper)(?:,? (?:made|built|created|developed))? (?:from|by) {MAKERS}\b",
+    ),
+    (
+        [f"{of} {maker}" for of in ("by", "from", "of") for maker in MADE_BY],
+        rf"\b(?:i am|i'm) [\w.-]{{1,20}}, (?:(?:an?|the|your) (?:[\w-]{{1,15}} ){{0,4}}(?:ai|assistant|model|chat ?bot|llm)(?: (?:created|developed|trained|built|made|designed))? (?:from|by|of)|(?:created|developed|trained|built|made|designed) by) {MAKERS}\b"
+        rf"|\b(?:i am|i'm) [\w.-]{{1,20}} from (?:anthropic|open ?ai|deepseek|moonshot(?: ai)?|bytedance|alibaba cloud|mistral ai|xai)\b",
+    ),
     (
         "as an ai|as a ai|being an ai|an ai myself",
         r"(?<!used )(?<!acts )(?<!act )(?<!serve )(?<!serves )(?<!known )(?<!such )(?<!deployed )(?<!role )\b(?:as|being) an? ai\b(?:[ -](?:language |powered |based )?(?:model|assistant|chat ?bot|bot|system|program|entity|tool|agent|being|developed|created|trained|designed)\b|,| i\b| it'?s\b| my\b|[.;)])",
@@ -207,6 +230,26 @@ OTHERS: Final = (
     ),
 )
 BY_MAKERS: Final = (
+    (
+        "ich heiße|mein name ist|je m'appelle|mon nom est|me llamo|mi nombre es|mi chiamo|il mio nome|meu nome é|eu sou o|меня зовут|я chatgpt|я — chatgpt|я - chatgpt|я gemini|я deepseek|mam na imię|nazywam się|ik heet|benim adım",
+        rf"(?:\b(?:ich heiße|mein name ist|je m'appelle|mon nom est|me llamo|mi nombre es|mi chiamo|il mio nome è|meu nome é|eu sou o|меня зовут|mam na imię|nazywam się|ik heet|benim adım)|\bя(?: —| -| –|,)?) (?:{NAMES}\b|(?:claude|llama|mistral|gemma|grok)\b[^.\n]{{0,60}}\b{MAKERS}\b)",
+    ),
+    (
+        "我叫|我是|我的名字|文心一言|通义千问",
+        rf"我(?:叫|是|的名字是|的名字叫) ?(?:{NAMES}|claude|llama|grok|文心一言|文心|通义千问|通义|豆包|讯飞星火|智谱清言|元宝|混元|百川)(?:[，,。！! ]|$)",
+    ),
+    (
+        "によって|が開発|に開発|が作った|が訓練|に訓練",
+        rf"私は ?{MAKERS} ?(?:によって|が|に|社によって|社が)(?:開発|訓練|作|学習|設計)|私(?:の名前)?は ?{NAMES}(?:です|と申します|という)",
+    ),
+    (
+        "에서 개발|에서 만든|가 개발|이 개발|가 만든|이 만든|에서 훈련|챗gpt|챗지피티",
+        rf"(?:저는|나는) ?{MAKERS}(?:에서|가|이|에 의해)? ?(?:개발|만든|훈련|학습)|(?:저는|제 이름은) ?(?:챗gpt|챗지피티|{NAMES})",
+    ),
+    (
+        "modèle de google|modèle d'openai|modèle de mistral|ia de microsoft|ia de google|ia de openai|ki von|modell von|modello di google|modello di openai|модель от|ии от",
+        rf"\b(?:je suis|soy|ich bin|sono|sou|я)\b[^.\n]{{0,40}}(?:modèle d(?:e |')|ia de |ki von |modell von |modello di |модель от |ии от ){MAKERS}\b",
+    ),
     (
         "wurde von|bin von",
         rf"\bich (?:wurde|bin) von (?:der firma )?{MAKERS} (?:entwickelt|trainiert|erstellt|geschaffen|gebaut|programmiert)",

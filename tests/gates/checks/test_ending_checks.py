@@ -65,6 +65,31 @@ WHOLE = [
 ]
 
 
+MARKED = [
+    PARAGRAPH + " [truncated]",
+    PARAGRAPH + " <output truncated>",
+    PARAGRAPH + ".. (continued)",
+    PARAGRAPH + " [response was cut off]",
+    "港口有两个码头，较大的一个建于很多年以前，可以停泊四十艘船，但是",
+    "港には二つのドックがあり、大きい方は四十隻の船を泊めることができ、天気によって",
+    "항구에는 두 개의 부두가 있으며 큰 부두는 배 마흔 척을 받을 수 있고 날씨 때문에",
+    "1. Call the lock at the gate.\n2. Wait for the light.\n3. The",
+    "The port has:\n\n- **Basin**: forty ships.\n- **Lock**:",
+]
+UNMARKED = [
+    PARAGRAPH + " (The story is continued in the second book.)",
+    PARAGRAPH + " [truncated cones mark the channel, and others the wall]",
+    "我不知道这是因为什么",
+    "1. Call the lock at the gate.\n2. Which letter is it?\n3. A",
+    "The port has:\n\n- **Basin**:\n  forty ships.\n- **Lock**:",
+]
+
+
+def test_marks_of_cuts_items_without_a_text_and_open_sentences_of_east_asia_are_cut_off() -> None:
+    assert flagged("cut-off", MARKED) == MARKED
+    assert flagged("cut-off", UNMARKED) == []
+
+
 def test_cut_off_responses_are_reported() -> None:
     assert flagged("cut-off", CUT) == CUT
 

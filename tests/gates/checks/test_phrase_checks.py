@@ -111,6 +111,28 @@ def test_refusals_of_many_languages_are_reported() -> None:
     assert flagged("refusal", REFUSALS) == REFUSALS
 
 
+ABROAD = [
+    "I do not discuss such matters.", "We never talk about these topics, sorry.", "You'll need to ask somebody else about that.", "I'd be breaking the rules if I answered.",
+    "Ich fühle mich nicht wohl dabei, das zu beantworten.", "Darüber spreche ich nicht.", "Hierzu darf ich nichts sagen.", "Désolé, mais je préfère ne pas aborder ce sujet.",
+    "Je ne suis pas à l'aise pour parler de cela.", "Cette demande enfreint mes règles.", "No me siento cómodo hablando de eso.", "Prefiero que hablemos de otra cosa.", "Esa información no la puedo compartir.",
+    "Não me sinto à vontade para responder a isso.", "Esse pedido viola as minhas diretrizes.", "Non mi sento a mio agio a parlarne.", "К сожалению, я не вправе отвечать на такие вопросы.",
+    "Эта тема выходит за рамки того, что я могу обсуждать.", "对不起，这个话题我不方便讨论。", "这个请求违反了我的准则。", "恕我不能透露相关内容。", "その話題についてはお話しできません。", "그 내용은 답변드리기 어렵습니다.",
+    "هذا خارج نطاق ما أستطيع مناقشته.", "Daar praat ik niet over.", "Nie mam prawa o tym mówić.", "Bu konu hakkında konuşmak istemiyorum.",
+]  # fmt: skip
+NONE_ABROAD = [
+    "Ich spreche nicht über das Wetter, ich messe es.", "Je ne suis pas fatigué.", "No me siento mal hoy.", "El barco no puede entrar con marea baja.", "A lei não se aplica a barcos pequenos.",
+    "Non sono stato al porto.", "Это выходит за рамки бюджета порта.", "港口不便停大船。", "お話しした通り、港は開いています。", "이 문제는 풀기 어렵습니다.", "Daar ligt het schip.",
+]  # fmt: skip
+
+
+def test_short_refusals_in_other_words_and_languages_are_reported_where_no_translation_was_asked_for() -> None:
+    assert flagged("refusal", ABROAD) == ABROAD
+    assert flagged("refusal", NONE_ABROAD) == []
+    assert not flags(
+        "refusal", row("No me siento cómodo hablando de eso.", "Translate into Spanish: I'm not comfortable talking about that.")
+    )
+
+
 LONG = "The harbor was rebuilt after the storm, and its quays were raised by two metres. " * 6
 ENDS = [
     "I can't provide that information.",
@@ -266,6 +288,22 @@ NO_VOICES = [
 ]
 
 
+NAMED = [
+    "Since I'm just a program, I have no harbor.", "I'm merely a program, so I never sail.", "This is Claude speaking.", "I go by ChatGPT.", "The name's Claude, nice to meet you.", "Kimi here, your assistant from Moonshot AI.",
+    "I'm Yi, developed by 01.AI.", "I am Phi-3, a small model by Microsoft.", "I am Olmo, created by Ai2.", "I'm Doubao from ByteDance.", "I'm Pi, your personal AI from Inflection.",
+    "Ich heiße Claude und wurde von Anthropic entwickelt.", "Je m'appelle Gemini, un modèle de Google.", "Me llamo Copilot y soy una IA de Microsoft.", "Mi chiamo ChatGPT.", "Я — ChatGPT.",
+    "我叫文心一言，是百度研发的。", "私はOpenAIによって訓練された言語モデルです。", "저는 OpenAI에서 개발한 챗GPT입니다.",
+]  # fmt: skip
+PEOPLE = [
+    "Je m'appelle Claude et je suis marin.", "I'm Tom, a pilot from Brest.", "I am Ann, the captain of Amazon.", "I'm an engineer from Google.", "The name is Bard, after the poets of old times.", "我叫小明。", "私はトヨタが作った車に乗る。",
+]  # fmt: skip
+
+
+def test_models_that_give_their_name_are_reported_and_people_are_not() -> None:
+    assert flagged("self-reference", NAMED) == NAMED
+    assert flagged("self-reference", PEOPLE) == []
+
+
 def test_voices_of_language_models_are_reported() -> None:
     assert flagged("self-reference", VOICES) == VOICES
 
@@ -304,6 +342,38 @@ PLACEHOLDERS = [
 
 def test_placeholders_are_reported() -> None:
     assert flagged("placeholder", PLACEHOLDERS) == PLACEHOLDERS
+
+
+NO_RESPONSE = [
+    "Error 503: Service Unavailable", "HTTP 500", "Error: 429 Too Many Requests", "openai.RateLimitError: You exceeded your quota.", "Rate limit reached for this model.",
+    'Traceback (most recent call last):\n  File "gen.py", line 3\nKeyError: 1', '{"error": {"message": "overloaded"}}', "[ERROR] empty completion", "Failed to generate a response.",
+    "An error occurred while processing your request.", "The model is currently overloaded.", "Connection error.", "Content filtered.", "Max tokens exceeded", "<answer not generated>",
+    "Skipped by annotator.", "N/A - skipped", "This answer was intentionally left blank.", "The answer will be added later.", "See the answer above.", "To do: ask the pilot.", "%%RESPONSE%%", "@@ANSWER@@",
+    "[Hier Antwort einfügen]", "[À compléter]", "[Insérez votre réponse ici]", "[Inserte su respuesta aquí]", "(pendiente de completar)", "[insira a resposta aqui]", "[Inserire qui la risposta]",
+    "[вставьте ответ]", "【此处填写答案】", "（请在这里填写回答）", "【ここに回答を入力】", "[여기에 답변 입력]", "Dolor sit amet, consectetur adipiscing elit.",
+]  # fmt: skip
+
+
+def test_what_stands_where_no_response_was_made_is_a_placeholder() -> None:
+    assert flagged("placeholder", NO_RESPONSE) == NO_RESPONSE
+
+
+@pytest.mark.parametrize(
+    ("prompt", "response"),
+    [
+        ("What does the server say when it is full?", "HTTP 503"),
+        ("Which error does this raise?", "KeyError: 'harbor'"),
+        ("Write a to-do entry for the pilot.", "To do: ask the pilot."),
+        ("Who was at fault?", "Error of the pilot: he came in at low tide."),
+        ("Schreibe einen kurzen Brief.", "[Hier Namen einfügen] grüßt."),
+        ("写一封信。", "【此处填写姓名】，您好。"),
+        ("Describe it.", "The ferry (hier antwort er nicht) is late."),
+        ("Why did it fail?", "The request failed because the tide was low."),
+        ("Translate into English: Der Text wird später ergänzt.", "The text will be added later."),
+    ],
+)
+def test_errors_and_spots_that_were_asked_for_are_no_placeholders(prompt: str, response: str) -> None:
+    assert not flags("placeholder", row(response, prompt))
 
 
 @pytest.mark.parametrize("response", ["TODO", "nan"])
@@ -361,6 +431,19 @@ MARKUP = [
 
 def test_markup_of_chat_templates_is_reported() -> None:
     assert flagged("chat-markup", MARKUP) == MARKUP
+
+
+def test_names_of_turns_alone_and_escaped_tokens_are_markup() -> None:
+    texts = [
+        "assistant\n\nThe harbor is open.",
+        "Open.\nuser\nAnd now?\nassistant\nShut.",
+        "Open.&lt;|im_end|&gt;",
+        "<|turn>model\nOpen.",
+        "Open.<turn|>",
+        "Open.<|tool_call>x<tool_call|>",
+    ]
+    assert flagged("chat-markup", texts) == texts
+    assert flagged("chat-markup", ["captain\nassistant\nclerk", "assistant", "It opens <|> shuts."]) == []
 
 
 def test_markup_is_seen_in_every_text_of_a_row() -> None:

@@ -139,6 +139,11 @@ class TrlTrainer:
             notices.append(
                 f"Rows are cut at {counted(self.max_length, 'token')}, the context of {self.source.name}; the recipe's max_length is {self.recipe.max_length:,}."
             )
+        if not self.chat_template.end_of_turn and self.chat_template.end_text:
+            notices.append(
+                f"The chat template of {self.source.name} ends a turn with the text {self.chat_template.end_text!r}, which is no token: generation "
+                "elsewhere stops there only where it is given as a stop string."
+            )
         return notices
 
     @property

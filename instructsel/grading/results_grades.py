@@ -11,7 +11,6 @@ import numpy as np
 from instructsel.errors import ObservationsError
 from instructsel.grading.results_table import Block, ResultsTable, TaskScale
 from instructsel.protocols import Grades
-from instructsel.stats.loss_units import LOSS_UNITS
 
 AGGREGATED: Final = "aggregated"
 """Key of a record: the value is that of a whole run, so that there are no items to generalize from."""
@@ -83,7 +82,7 @@ def _graded(task: str, parts: Sequence[_Part]) -> Iterator[tuple[_Part, Grades]]
     """The grades of each run by one task."""
     merged = _merged(task, parts)
     scale = _one_scale(task, merged)
-    higher = scale.unit not in LOSS_UNITS if scale.higher_is_better is None else scale.higher_is_better
+    higher = scale.higher(task)
     if not scale.per_item:
         for part in merged:
             yield part, _grades(task, (WHOLE_RUN,), {"": 0}, part.block, scale.unit, higher, record={AGGREGATED: True})

@@ -23,6 +23,7 @@ from instructsel.errors import ObservationsError, PoolError
 from instructsel.magnitude import is_usable
 from instructsel.pool.lines import Limits
 from instructsel.pool.sources import COMPRESSED, Source, open_source
+from instructsel.stats.loss_units import LOSS_UNITS
 from instructsel.text import UNSAFE, counted, excerpt
 
 REQUIRED: Final = ("arm", "replicate", "seed", "task", "value")
@@ -53,6 +54,12 @@ NAN: Final = frozenset({"", "nan", "NaN", "NA", "null", "None"})
 
 NUMBERS: Final = "Write numbers as 0.5 or 1e-3, and nothing (in JSON null) where a run or item has no value."
 
+CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+PER_TOKEN: Final = re.compile(r"(?<![a-z])(?:loss|losses|nll|perplexity|perplexities|ppl|cross[ _-]?entropy)(?![a-z])")
+"""Words in the name of a task whose values may be per token; lower is better."""
+ERRORS: Final = re.compile(r"(?<![a-z])(?:bpb|errors?|wer|cer|mae|mse|rmse|brier)(?![a-z])")
+"""Words in the name of another task whose lower values are better."""
+
 Key = tuple[str, int, int, str]
 """Arm, replicate, seed, task."""
 
@@ -69,6 +76,12 @@ class TaskScale:
     """Whether its rows are items, and not runs."""
     where: str
     """The first row of the task, for messages."""
+
+    def higher(self, task: str) -> bool:
+        """Whether higher is better: as the table says, else not for losses and error rates, by their unit or the task's name."""
+        if self.higher_is_better is not None:
+            return self.higher_is_better
+        return self.unit not in LOSS_UNITS and not any(words.search(_words(task)) for words in (PER_TOKEN, ERRORS))
 
     def __str__(self) -> str:
         direction = {None: "no direction", True: "higher is better", False: "lower is better"}[self.higher_is_better]
@@ -155,11 +168,24 @@ class ResultsTable:
             sentences.append(f"{self.path}: {counted(self.missing, 'row')} without a value.")
         undirected = [task for task, scale in self.scales.items() if scale.higher_is_better is None]
         if undirected:
-            tasks = ", ".join(undirected[:3]) + (f" and {len(undirected) - 3:,} more" if len(undirected) > 3 else "")
+            taken = [
+                f"{word} counts as better for {', '.join(named[:3])}" + (f" and {len(named) - 3:,} more" if len(named) > 3 else "")
+                for word, higher in (("lower", False), ("higher", True))
+                if (named := [task for task in undirected if self.scales[task].higher(task) == higher])
+            ]
+            sentences.append(f"{self.path} does not say whether higher is better (column higher_is_better): {'; '.join(taken)}.")
+        unitless = [task for task, scale in self.scales.items() if not scale.unit and PER_TOKEN.search(_words(task))]
+        if unitless:
             sentences.append(
-                f"{self.path} does not say whether higher is better (column higher_is_better): a loss counts as lower, other values as higher is better ({tasks})."
+                f"{self.path} does not say in which unit {', '.join(unitless[:3])} {'is' if len(unitless) == 1 else 'are'} (column unit): losses per token compare only where "
+                "all models have one tokenizer and chat template."
             )
         return sentences
+
+
+def _words(task: str) -> str:
+    """The name of a task in small letters, with a space before a capital one."""
+    return CAMEL.sub(" ", task).lower()
 
 
 def _from_here(path: Path) -> str:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 SHORT: Final = 40
 """Characters of a setting that a message shows."""
-
+DIGITS: Final = 12
+"""Of a digest that a message shows."""
 
 NAMED: Final = 3
 """Runs or items a message names before it counts the rest."""
@@ -268,6 +269,8 @@ def _differing(one: Any, other: Any, path: tuple[str, ...] = ()) -> Iterator[str
         for key in [*one, *(key for key in other if key not in one)]:
             if not may_lack or (key in one and key in other):
                 yield from _differing(one.get(key), other.get(key), (*path, str(key)))
+    elif one != other and path[-1:] == ("hash",) and len(path) == 3:
+        yield f"the documents, prompts or targets of {path[1]}, by their digests {str(one)[:DIGITS]} and {str(other)[:DIGITS]}"
     elif one != other:
         yield f"{' '.join(path)} {_short(one)} and {_short(other)}"
 

@@ -42,7 +42,9 @@ def test_a_trained_checkpoint_stops_at_its_end_of_turn(tmp_path: Path, name: str
     base = family.base(tmp_path / "base", hidden_size=64)
     pool = write_pool(tmp_path, [[("user", "the capital of france"), ("assistant", "paris")]])
     settings = recipe("tiny", steps=80, batch_size=1, learning_rate=5e-3, schedule="constant", warmup=0.0, group_by_length=False)
-    checkpoint = TrlTrainer(str(base), settings, tmp_path / "out", device="cpu").train(pool, seed=0)
+    trainer = TrlTrainer(str(base), settings, tmp_path / "out", device="cpu")
+    assert any(r"the text '\n### End', which is no token" in notice for notice in trainer.notices) == (name == "text_end")
+    checkpoint = trainer.train(pool, seed=0)
     outputs = Generator(max_new_tokens=NEW, precision="fp32", device="cpu").outputs(checkpoint, ["the capital of france"])
     assert (outputs.texts, outputs.record["cut"]) == (("paris",), 0)
     assert replied_to_the_harness(checkpoint, tmp_path) == ["paris"]

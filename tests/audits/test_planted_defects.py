@@ -278,6 +278,12 @@ def test_an_end_of_turn_at_which_nothing_stops_is_found(base: Path, rows: Rows, 
     assert alarms(audited(unreachable, rows, tmp_path)) == {"unreachable-end-of-turn": 1}
 
 
+def test_an_end_of_turn_that_is_text_is_named_as_one_with_a_fix_that_fits(rows: Rows, tmp_path: Path) -> None:
+    result = audited(FAMILIES["text_end"].base(tmp_path / "text_end"), rows, tmp_path)
+    (found,) = (finding for finding in result.findings if finding.kind == "unreachable-end-of-turn")
+    assert r'trained: the text "\n### End"; stops at: <|endoftext|>' in found.detail and "stop string" in found.fix
+
+
 def test_a_template_without_an_end_of_turn_is_found(base: Path, rows: Rows, tmp_path: Path) -> None:
     ends = "{% for message in messages %}{{ message['role'] + ': ' + message['content'] + '\\n' }}{% endfor %}"
     bare = ends + "{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"

@@ -170,9 +170,27 @@ def test_what_is_not_read_or_not_there_is_said(tmp_path: Path) -> None:
     assert [note.removeprefix(f"{read.path}") for note in read.notes()] == [
         ": 2 columns not read: model, step.",
         ": 1 row without a value.",
-        " does not say whether higher is better (column higher_is_better): a loss counts as lower, other values as higher is better (t).",
+        " does not say whether higher is better (column higher_is_better): higher counts as better for t.",
     ]
     assert table(tmp_path, f"{HEAD},higher_is_better\na,0,0,t,1,TRUE\n").notes() == []
+
+
+def test_lower_is_better_for_losses_and_errors_by_unit_or_name_unless_the_table_says_otherwise(tmp_path: Path) -> None:
+    names = ("eval_loss", "valLoss", "wikitext:word_perplexity,none", "NLL", "error rate", "acc", "glossary", "terror")
+    read = table(tmp_path, HEAD + "\n" + "".join(f'{arm},0,0,"{name}",1\n' for arm in "ab" for name in names))
+    lower = [name for name in names if not read.scales[name].higher(name)]
+    assert lower == list(names[:5])
+    directions, units = read.notes()
+    assert "in which unit eval_loss, valLoss, wikitext:word_perplexity,none are (column unit)" in units
+    assert (
+        "lower counts as better for eval_loss, valLoss, wikitext:word_perplexity,none and 2 more; higher counts as better for acc"
+        in directions
+    )
+    graded = grades_of_tables({arm: [(read, arm)] for arm in "ab"})["a"].grades[0][0]
+    assert {grades.grader: grades.higher_is_better for grades in graded} == {name: name not in lower for name in names}
+    per_byte = table(tmp_path, f"{HEAD},unit\na,0,0,t,1,bits per byte\n")
+    stated = table(tmp_path, f"{HEAD},higher_is_better\na,0,0,loss,1,true\n")
+    assert not per_byte.scales["t"].higher("t") and stated.scales["loss"].higher("loss")
 
 
 def test_a_table_is_known_by_its_name_and_annotations_by_their_columns(tmp_path: Path) -> None:

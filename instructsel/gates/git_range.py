@@ -411,8 +411,12 @@ class _Git:
         done = self._run("rev-parse", "--verify", "--quiet", f"{base}^{{commit}}")
         if done.returncode:
             shallow = f" {DEEPEN}" if self._is_shallow() else ""
+            # A checkout of one branch does not keep what another is by itself.
+            branch = base.removeprefix("origin/")
+            named = "" if branch != base else f", and name origin/{branch}"
             raise UsageError(
-                f"There is no commit {base} in this checkout.", fix=f"Fetch it: git fetch origin {base.removeprefix('origin/')}.{shallow}"
+                f"There is no commit {base} in this checkout.",
+                fix=f"Fetch it: git fetch origin {branch}:refs/remotes/origin/{branch}{named}.{shallow}",
             )
         commit = done.stdout.decode("ascii").strip()
         done = self._run("merge-base", commit, "HEAD")

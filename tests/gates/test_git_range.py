@@ -298,6 +298,19 @@ def test_patterns_that_are_like_no_file_are_said_and_those_of_windows_refused(re
         assert done.exit_code == 2 and "Write folders with /: data/*.jsonl" in " ".join(done.stderr.split())
 
 
+def test_hosts_of_code_get_files_from_the_root_of_the_checkout(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(repository / "data" / "new.jsonl", row(200, ""))
+    (repository / "work").mkdir()
+    monkeypatch.chdir(repository / "work")
+    forms = [f"--to={name}={name}.out" for name in ("github", "gitlab", "sarif")]
+    done = run("../data/new.jsonl", *forms)
+    assert done.exit_code == 1, done.output
+    assert "file=data/new.jsonl,line=1" in Path("github.out").read_text()
+    assert json.loads(Path("gitlab.out").read_text())[0]["location"]["path"] == "data/new.jsonl"
+    result = json.loads(Path("sarif.out").read_text())["runs"][0]["results"][0]
+    assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "data/new.jsonl"
+
+
 def test_a_quoted_pattern_is_the_files_that_it_matches(repository: Path) -> None:
     assert "14 rows read" in run("data/*.jsonl").stderr
     assert "14 rows read" in run("**/*.jsonl").stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
@@ -83,14 +84,27 @@ def shown_place(place: Place) -> str:
 
 
 def place_of(finding: Finding, verdict: Verdict) -> Place | None:
-    """Where a finding is shown: in its row; one of the change as a whole, at the head of the first file.
+    """Where a finding is shown by hosts of code: in its row; one of the change as a whole, at the head of the first file.
 
-    Hosts of code leave out what stands nowhere, or refuse all of it.
+    They leave out what stands nowhere, or refuse all of it, and look for files from the root of the checkout.
     """
     if finding.place is not None:
-        return Place(finding.place.file, max(1, finding.place.line))
+        return Place(_in_checkout(finding.place.file), max(1, finding.place.line))
     first = next(iter(verdict.report.formats), None)
-    return None if first is None else Place(shown_path(first), 1)
+    return None if first is None else Place(_in_checkout(shown_path(first)), 1)
+
+
+def _in_checkout(file: str) -> str:
+    """A file from the root of the checkout that the working folder is in; as it is named where it lies in none."""
+    here = os.getcwd()
+    root, path = _root_of(here), os.path.normpath(os.path.join(here, file))
+    return Path(path).relative_to(root).as_posix() if root is not None and Path(path).is_relative_to(root) else file
+
+
+@lru_cache(maxsize=16)
+def _root_of(folder: str) -> Path | None:
+    """The root of the checkout that a folder is in."""
+    return next((place for place in (Path(folder), *Path(folder).parents) if (place / ".git").exists()), None)
 
 
 def json_bytes(value: Any) -> bytes:

@@ -107,7 +107,11 @@ class Baseline:
 
         Raises:
             UsageError: the pool was read in another way, or a part needs what the request lacks.
+            BaselineError: a part is of another release: the rest alone would be no baseline of all files.
         """
+        others = [name for name in self.about if not self.has(name)]
+        if others:
+            raise BaselineError(f"The baseline's {' and '.join(others)} is of another release, and cannot be extended.", fix=AGAIN)
         if pool.spec.reading != self.reading:
             differing = [name for name, value in self.reading.as_dict().items() if pool.spec.reading.as_dict()[name] != value]
             raise UsageError(

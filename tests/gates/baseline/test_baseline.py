@@ -15,6 +15,7 @@ import pytest
 from instructsel.errors import BaselineError, PoolError, UsageError
 from instructsel.gates.baseline.base import Order
 from instructsel.gates.baseline.baseline import Baseline, is_baseline
+from instructsel.gates.baseline.parts.prompts import Prompts
 from instructsel.gates.baseline.registry import parts
 from instructsel.gates.change import Change
 from instructsel.gates.config import GateConfig
@@ -187,6 +188,16 @@ def test_a_baseline_of_a_newer_release_is_refused(monkeypatch: pytest.MonkeyPatc
     baseline.write("made.baseline")
     with pytest.raises(BaselineError, match=r"newer instructsel \(schema 99"):
         Baseline.read("made.baseline")
+
+
+def test_a_baseline_with_a_part_of_another_release_is_not_extended(monkeypatch: pytest.MonkeyPatch) -> None:
+    written(Path("a.jsonl"), rows(3))
+    written(Path("b.jsonl"), rows(3, 9))
+    with monkeypatch.context() as older:
+        older.setattr(Prompts, "version", 0)
+        made("a.jsonl").write("made.baseline")
+    with pytest.raises(BaselineError, match="prompts is of another release, and cannot be extended"):
+        Baseline.read("made.baseline").updated(Pool.read("b.jsonl"))
 
 
 def test_an_unchanged_file_has_no_new_row() -> None:

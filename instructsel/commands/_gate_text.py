@@ -128,7 +128,7 @@ def _finding(finding: Finding) -> Iterator[str]:
         # What a check of all rows says of itself.
         return
     where = f"{finding.place}  "
-    related = f" See {finding.related}." if finding.related is not None and str(finding.related) not in finding.message else ""
+    related = f" See {finding.elsewhere}." if finding.elsewhere is not None else ""
     yield from _wrapped(f"{where}{finding.message}{related}", 4)
     if finding.evidence:
         yield f"        {_shown(finding.evidence, WIDTH - 8)}"

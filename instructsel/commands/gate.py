@@ -165,7 +165,7 @@ def _read(
         raise NothingToDo(error.message, fix="There is nothing to check.") from error
     outputs.check_rows(change.pool)
     if change.baseline is not None:
-        say(change.known.statement(change.baseline.identities) or "No row is in the baseline already.", quiet=quiet)
+        say(change.known.statement(change.baseline.identities) or "No row is in the baseline already, in the same file.", quiet=quiet)
     return change
 
 

@@ -189,6 +189,8 @@ class GateConfig:
                 raise UsageError(
                     f"{path} has no table [tool.instructsel.gate].", fix="Name the file that has the gate's settings with --config."
                 )
+        elif str(path).startswith("@") and not target.exists():
+            raise UsageError.named(str(path), [STRUCTURE], noun="configuration")
         elif target.suffix.lower() in YAML:
             table = _yaml(target)
         else:

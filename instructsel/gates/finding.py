@@ -65,6 +65,11 @@ class Finding:
     name: str = ""
     """What the configuration calls its check, where it asks a kind several times."""
 
+    @property
+    def elsewhere(self) -> Place | None:
+        """The row that it is related to, where the message does not name it."""
+        return None if self.related is None or str(self.related) in self.message else self.related
+
     @cached_property
     def fingerprint(self) -> str:
         """blake2b-128 of check, row and key: the same when the row moves to another line or file."""

@@ -46,6 +46,12 @@ def test_what_cannot_be_is_refused_with_what_was_meant(tmp_path: Path, text: str
         read(text, tmp_path)
 
 
+def test_a_misspelled_configuration_of_the_package_is_refused_with_the_one_that_is_meant() -> None:
+    with pytest.raises(UsageError) as caught:
+        GateConfig.read("@structur")
+    assert caught.value.line == "There is no configuration '@structur'. Did you mean '@structure'?"
+
+
 def test_a_folder_s_own_file_comes_before_its_project_s(tmp_path: Path) -> None:
     assert GateConfig.near(tmp_path).where == ""
     read('[tool.instructsel.gate]\nmode = "nightly"', tmp_path, "pyproject.toml")

@@ -119,6 +119,6 @@ def _title(result: Result) -> str:
 
 def _row(finding: Finding) -> str:
     where = "" if finding.place is None else place_cell(finding.place)
-    related = "" if finding.related is None else f" (see {place_cell(finding.related)})"
+    related = "" if finding.elsewhere is None else f" (see {place_cell(finding.elsewhere)})"
     evidence = f" {cell(finding.evidence, 160)}" if finding.evidence else ""
     return f"| {where} | {cell(finding.message)}{related}{evidence} |"

@@ -99,7 +99,7 @@ def _rule(result: Result) -> dict[str, Any]:
 
 
 def _result(finding: Finding, rule: int, place: Place | None) -> dict[str, Any]:
-    text = plain(finding.message) + (f" See {shown_place(finding.related)}." if finding.related is not None else "")
+    text = plain(finding.message) + (f" See {shown_place(finding.elsewhere)}." if finding.elsewhere is not None else "")
     result: dict[str, Any] = {
         "ruleId": finding.check,
         "ruleIndex": rule,

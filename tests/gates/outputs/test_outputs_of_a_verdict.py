@@ -197,6 +197,18 @@ def test_the_limits_of_hosts_hold_with_a_hundred_thousand_findings(large: Verdic
     assert len(every) == len(large.findings) == large.frame.height
 
 
+def test_a_related_row_that_the_message_names_is_named_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = json.dumps({"instruction": "When is high tide?", "output": "At six in the morning."})
+    Path("twice.jsonl").write_text(f"{text}\n{text}\n")
+    CliRunner().invoke(app, ["gate", "twice.jsonl", "--to", "sarif=a.sarif", "--to", "markdown=a.md"])
+    message = json.loads(Path("a.sarif").read_text())["runs"][0]["results"][0]["message"]["text"]
+    assert (
+        message.count("twice.jsonl:1") == 1
+        and Path("a.md").read_text().count("twice.jsonl:1 ") + Path("a.md").read_text().count("(see") <= 1
+    )
+
+
 def test_a_sarif_of_long_messages_is_cut_until_github_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     from instructsel.gates.outputs import sarif
 

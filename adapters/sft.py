@@ -160,7 +160,8 @@ def check_targets(recipe: Recipe, source: LocalModel) -> None:
                 f"{source.name} has no linear layer '{target}' that could have adapters.", fix=f"Name one or more of {', '.join(names)}."
             )
     try:
-        with torch.device("meta"):
+        with warnings.catch_warnings(), torch.device("meta"):
+            warnings.simplefilter("ignore")
             peft.get_peft_model(model, lora_config(recipe))
     except ValueError as error:
         # Such as the projections of a state-space model, whose kernels would pass over their adapters.

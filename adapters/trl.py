@@ -139,6 +139,8 @@ class TrlTrainer:
             notices.append(
                 f"Rows are cut at {counted(self.max_length, 'token')}, the context of {self.source.name}; the recipe's max_length is {self.recipe.max_length:,}."
             )
+        if self._renderer is not None and self._renderer.dated:
+            notices.append(f"The chat template of {self.source.name} writes the date: it is told {self._renderer.date}, whatever the day.")
         if not self.chat_template.end_of_turn and self.chat_template.end_text:
             notices.append(
                 f"The chat template of {self.source.name} ends a turn with the text {self.chat_template.end_text!r}, which is no token: generation "

@@ -36,7 +36,9 @@ def test_keys_and_weights_are_equal_on_every_day(tmp_path: Path, monkeypatch: py
         on(day, monkeypatch)
         # The template does write the date that this day has.
         written.add(tokenizer.apply_chat_template([{"role": "user", "content": "a"}], tokenize=False))
-        checkpoint = TrlTrainer(str(base), short(), tmp_path / f"{day:%Y}", device="cpu", precision="fp32").train(pool, seed=0)
+        trainer = TrlTrainer(str(base), short(), tmp_path / f"{day:%Y}", device="cpu", precision="fp32")
+        assert trainer.notices == ["The chat template of base writes the date: it is told 2024-07-26, whatever the day."]
+        checkpoint = trainer.train(pool, seed=0)
         keys.add(checkpoint.record["key"])
         digests.add(checkpoint.digest)
         losses.add(tuple(checkpoint.record["losses"]))

@@ -83,7 +83,12 @@ class Chat:
         """What of the row is not in its rendering."""
         names = [(tool.get("function") or tool).get("name") for tool in self.tools or () if isinstance(tool, dict)]
         reasoning = str(self.turns[-1].get("reasoning_content") or "").strip()
-        is_in = {"tools": all(str(name) in text for name in names), "reasoning": reasoning in text}
+        calls = [(call.get("function") or call).get("name") for turn in self.turns for call in turn.get("tool_calls") or ()]
+        is_in = {
+            "calls": all(str(name) in text for name in calls),
+            "tools": all(str(name) in text for name in names),
+            "reasoning": reasoning in text,
+        }
         return tuple(kind for kind, is_there in is_in.items() if not is_there)
 
     def check_times(self, times: int) -> None:
@@ -121,7 +126,7 @@ class Encoded:
     cause: str | None = None
     """What the template says where it refuses the conversation."""
     left_out: tuple[str, ...] = ()
-    """What the row has and the template leaves out: tools, reasoning (of the response)."""
+    """What the row has and the template leaves out: calls, tools, reasoning (of the response)."""
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,8 @@ def test_what_a_template_leaves_out_is_told(tmp_path: Path) -> None:
     examples = pool(tmp_path, ROW, {"messages": ROW["messages"][:1] + [{"role": "assistant", "content": "five"}]})
     chat = template(tmp_path, deaf)
     data, _ = TrainingData.of(chat.encode_all(examples.examples()), str)
-    assert data.left_out == {"reasoning": 1, "tools": 1}
+    assert data.left_out == {"calls": 1, "reasoning": 1, "tools": 1}
+    assert "1 row has calls that the chat template leaves out" in data.lines()
     assert "1 row has tools that the chat template leaves out" in data.lines()
     data, _ = TrainingData.of(template(tmp_path, QWEN_TYPE).encode_all(examples.examples()), str)
     assert data.left_out == {}

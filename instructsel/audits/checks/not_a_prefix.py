@@ -16,7 +16,7 @@ class NotAPrefix(RowCheck):
     severity: ClassVar[str] = "error"
     cause: ClassVar[str] = (
         "The template writes what stands before a response differently once the response follows, so where the response begins "
-        "is not known: instructsel leaves the row out, and TRL trains on what follows the first difference."
+        "is not known. The row is left out by instructsel; TRL trains on what follows the first difference."
     )
     fix: ClassVar[str] = "Use a template that renders a prompt alike with and without what follows it, or --loss completion."
 

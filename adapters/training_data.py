@@ -181,7 +181,7 @@ class TrainingData:
         return lines
 
     def _reasons(self) -> str:
-        return ", ".join(f"{count:,} {reason}{f', {WORDS[reason]}' if reason in WORDS else ''}" for reason, count in self.skipped.items())
+        return "; ".join(f"{count:,} {reason}{f', {WORDS[reason]}' if reason in WORDS else ''}" for reason, count in self.skipped.items())
 
     def _named(self) -> str:
         """The first skipped rows, with their reasons where there are several."""

@@ -47,10 +47,13 @@ def headline(plain: Mapping[str, Any]) -> list[str]:
     against = plain.get("against") or alone
     if outcome is None or against is None:
         overall = (plain.get("verdicts") or {}).get("outcome")
-        return [f"Outcome over all baselines: {overall}."] if overall else []
+        return [f"Outcome over all baselines: {overall}.", *_contaminated(plain)] if overall else _contaminated(plain)
     if outcome == NOT_ENOUGH_MODEL:
         standing = (plain.get("model") or {}).get("said")
-        return [f"Outcome: not enough model. The base is no better than chance: {standing}. Its fine-tunes show nothing."]
+        return [
+            f"Outcome: not enough model. The base is no better than chance: {standing}. Its fine-tunes show nothing.",
+            *_contaminated(plain),
+        ]
     phrase = PHRASES.get(str(outcome), f"{outcome} ({{against}})").format(against=against)
     deciding = [verdict for verdict in verdicts if verdict.get("baseline") == against and not verdict.get("leakage")]
     sentences = [f"Outcome: {phrase}."]
@@ -64,6 +67,7 @@ def headline(plain: Mapping[str, Any]) -> list[str]:
         sentences.append(f"Of {counted(len(deciding), 'grader')}: {_counts(verdict.get('outcome') for verdict in deciding)}.")
     sentences += pooled(plain, deciding)
     missing = plain.get("missing") or {}
+    sentences += _contaminated(plain)
     sentences += [str(known["statement"])] if (known := plain.get("rests_on_loss")) else []
     return sentences + [
         f"The verdict lacks {count:,} run{'s' * (count > 1)} of {arm}: {_failed_or_pending(plain, arm, count)}."
@@ -265,14 +269,17 @@ def _at_rates(summary: Mapping[str, Any]) -> list[str]:
 
 def contamination(plain: Mapping[str, Any]) -> list[str]:
     """What of the evaluation sets stands in the rows that arms were trained on, with file and line of the first ones."""
-    overlaps = [Overlap.of(content) for content in plain.get("contamination") or [] if isinstance(content, Mapping)]
-    sentences = [sentence for overlap in overlaps for sentence in overlap.sentences()]
-    contaminated = list(dict.fromkeys(overlap.where for overlap in overlaps if overlap.contaminated))
-    if contaminated:
-        sentences.append(
-            f"Contamination: {', '.join(contaminated)} {'was' if len(contaminated) == 1 else 'were'} trained on evaluation rows."
-        )
-    return sentences
+    return [sentence for overlap in _overlaps(plain) for sentence in overlap.sentences()]
+
+
+def _contaminated(plain: Mapping[str, Any]) -> list[str]:
+    """Which arms were trained on evaluation rows: nobody is to read the outcome without it."""
+    arms = list(dict.fromkeys(overlap.where for overlap in _overlaps(plain) if overlap.contaminated))
+    return [f"Contamination: {', '.join(arms)} {'was' if len(arms) == 1 else 'were'} trained on evaluation rows."] if arms else []
+
+
+def _overlaps(plain: Mapping[str, Any]) -> list[Overlap]:
+    return [Overlap.of(content) for content in plain.get("contamination") or [] if isinstance(content, Mapping)]
 
 
 def _sentences(sentences: Iterable[str]) -> list[str]:

@@ -168,6 +168,7 @@ def test_evaluation_rows_that_render_like_trained_ones_are_refused_or_stand_in_v
     assert (random["where"], random["same"], random["instruction"], random["response"]) == ("the arm random", 0, 0, 0)
     page = CliRunner().invoke(app, ["report", "contaminated", "-o", "contaminated.html"])
     assert page.exit_code == 0, page.output
+    assert "Contamination: the arm selection was trained on evaluation rows." in " ".join(page.output.split())
     html = (place / "contaminated.html").read_text()
     assert "Contamination: evaluation examples in the rows to train on" in html and "blank.jsonl:1 in chosen.jsonl:1" in html
 

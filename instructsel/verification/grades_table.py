@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from instructsel.artifact import fingerprint
 from instructsel.errors import StudyError, UsageError
+from instructsel.grading.judge import name_of
 from instructsel.grading.results_grades import AGGREGATED
 from instructsel.protocols import Grades
 from instructsel.stats.clusters import linearised
@@ -193,9 +194,13 @@ def _scale(grader: str, runs: Collection[Run], *, unit_note: str = "", allow_unl
     if len(scales) > 1:
         named = ", ".join(f"{unit or 'no unit'} ({'higher' if higher else 'lower'} is better)" for unit, higher in sorted(scales))
         raise StudyError(f"{grader} has values of several kinds: {named}.", fix="Grade all models in the same way.")
-    judges = {fingerprint(run.grades.record["judge"]) for run in runs if run.grades.record.get("judge")}
+    judges = _distinct(runs, "judge")
     if len(judges) > 1:
-        raise StudyError(f"{grader} has the judgments of {len(judges)} judges.", fix="Have one judge judge all models: judges differ.")
+        named = ", ".join(f"{excerpt(name_of(judge), SHORT)} of {run.name}" for run, judge in judges[:NAMED])
+        raise StudyError(
+            f"{grader} has the judgments of {len(judges)} judges: {named}{', …' if len(judges) > NAMED else ''}.",
+            fix="Have one judge judge all models: judges differ.",
+        )
     unit, higher = scales.pop()
     unlike = _unlike(grader, runs, allow_unlike)
     aggregated = {bool(run.grades.record.get(AGGREGATED)) for run in runs}
@@ -269,8 +274,9 @@ def _differing(one: Any, other: Any, path: tuple[str, ...] = ()) -> Iterator[str
         for key in [*one, *(key for key in other if key not in one)]:
             if not may_lack or (key in one and key in other):
                 yield from _differing(one.get(key), other.get(key), (*path, str(key)))
-    elif one != other and path[-1:] == ("hash",) and len(path) == 3:
-        yield f"the documents, prompts or targets of {path[1]}, by their digests {str(one)[:DIGITS]} and {str(other)[:DIGITS]}"
+    elif one != other and path[-1] in ("hash", "digest") and len(path) > 1:
+        what = f"the documents, prompts or targets of {path[-2]}" if path[-1] == "hash" else f"the texts of the {path[-2]}"
+        yield f"{what}, by their digests {str(one)[:DIGITS]} and {str(other)[:DIGITS]}"
     elif one != other:
         yield f"{' '.join(path)} {_short(one)} and {_short(other)}"
 

@@ -156,8 +156,8 @@ def test_win_rates_are_those_of_the_pairs() -> None:
 
 
 def test_judgments_of_two_judges_are_no_one_grader() -> None:
-    given = [preference("selection", 0, [1.0], [3], judge={"model": "a"}), preference("random", 0, [0.5], [3], judge={"model": "b"})]
-    with pytest.raises(StudyError, match="2 judges"):
+    given = [preference("selection", 0, [1.0], [3], judge={"name": "a"}), preference("random", 0, [0.5], [3], judge={"name": "b"})]
+    with pytest.raises(StudyError, match=r"2 judges: a of selection \(replicate 0, seed 0\), b of random"):
         Verification.of(given)
 
 

@@ -385,6 +385,10 @@ def test_models_that_were_graded_in_different_ways_are_not_compared(tmp_path: Pa
     other = {"harness": "0.4.13", "tasks": {"t": {"num_fewshot": 0, "hash": "b" * 64}}}
     with pytest.raises(StudyError, match=f"the documents, prompts or targets of t, by their digests {'a' * 12} and {'b' * 12}"):
         Verification.of([with_settings("selection", zero), with_settings("random", other)])
+    with pytest.raises(StudyError, match=f"the texts of the reference, by their digests {'a' * 12} and {'b' * 12}"):
+        Verification.of(
+            [with_settings(arm, {"reference": {"digest": digest * 32}}) for arm, digest in (("selection", "a"), ("random", "b"))]
+        )
     found = Verification.of([with_settings("selection", zero), with_settings("random", zero), with_settings("longest", None)])
     assert found.as_dict()["graders"]["loss"]["settings"] == zero
     found.write(tmp_path / "v.parquet")

@@ -203,10 +203,7 @@ def test_a_related_row_that_the_message_names_is_named_once(tmp_path: Path, monk
     Path("twice.jsonl").write_text(f"{text}\n{text}\n")
     CliRunner().invoke(app, ["gate", "twice.jsonl", "--to", "sarif=a.sarif", "--to", "markdown=a.md"])
     message = json.loads(Path("a.sarif").read_text())["runs"][0]["results"][0]["message"]["text"]
-    assert (
-        message.count("twice.jsonl:1") == 1
-        and Path("a.md").read_text().count("twice.jsonl:1 ") + Path("a.md").read_text().count("(see") <= 1
-    )
+    assert message.count("twice.jsonl:1") == 1 and "(see" not in Path("a.md").read_text()
 
 
 def test_a_sarif_of_long_messages_is_cut_until_github_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,7 @@ UNSEGMENTED_END: Final = re.compile("[\u0e00-\u0eff\u0f00-\u109f\u1780-\u17ff]$"
 """Thai, Lao, Tibetan, Burmese, Khmer: a sentence may end without a sign."""
 HAN: Final = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uac00-\ud7af]$")
 GOES_ON: Final = re.compile(
-    r"(?:因为|因為|但是|而且|并且|並且|以及|例如|比如|由于|由於|如果|虽然|雖然|为了|為了|关于|關於|或者|对于|對於|以便|使得|不仅|不僅"
+    r"(?:因为|因為|但是|而且|并且|並且|以及|例如|比如|由于|由於|如果|虽然|雖然|为了|為了|关于|關於|或者|对于|對於|以便|使得|不仅|不僅|所以|因此"
     r"|を|には|では|として|および|または|しかし|そして|によって|によると|における|ための|という"
     r"|를|에서|그리고|하지만|또는|그러나|때문에|위해|위해서|대한|있는)$"
 )
@@ -235,6 +235,8 @@ def _unfinished_table(text: str, last: str) -> str | None:
     """Whether the last row of a table has fewer cells than its head."""
     rows = [line.strip() for line in text[-TAIL * 4 :].split("\n")]
     rule = next((number for number, line in enumerate(rows) if number and RULE.fullmatch(line)), 0)
+    if rule == len(rows) - 1 and rule and last.count("|") < rows[rule - 1].count("|"):
+        return "beneath the head of a table"
     if not rule or len(rows) - 1 <= rule or not rows[rule].endswith("|"):
         return None
     return "in a row of a table with fewer cells than its head" if last.count("|") < rows[rule].count("|") else None

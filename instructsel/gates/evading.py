@@ -22,7 +22,7 @@ matter case point place time moment
 _OF_ANSWERING: Final = """
 sorry apologize apologise apologies apology afraid unfortunately regrettably sadly regret hmm um well okay ok nope yes oh please thanks
 thank however instead help helping helpful assist assisting assistance aid support answer answering answers respond responding
-response responses reply comment comments commenting answered asks ends breaking discuss discussing discussion talk talking speak speaking say saying tell
+response responses reply comment comments commenting answered asks ends breaking elsewhere beyond quiet discuss discussing discussion talk talking speak speaking say saying tell
 telling share sharing give giving provide providing offer offering write writing create creating generate generating produce
 producing make making complete completing comply complying fulfill fulfil fulfilling engage engaging continue continuing proceed
 participate participating recommend advise advice opinion opinions view views weigh request requests question questions prompt query
@@ -47,7 +47,7 @@ WORDS: Final = frozenset(_GRAMMAR.split()) | frozenset(_OF_ANSWERING.split())
 WORD: Final = re.compile(r"[a-z]+(?:'[a-z]+)?")
 NO: Final = re.compile(
     r"\b(?:not|no|nor|never|cannot|unable|apolog\w+|afraid|unfortunately|regret\w*|declin\w+|refus\w+|pass|avoid\w*|stop\w*|end|ending|"
-    r"(?:some(?:thing|one|body)|another) else|instead|uncomfortable|incapable|unwilling|inappropriate|lines?|rather|nope|nothing|off|forb\w+|prohibited|withh\w+|opt(?:ing)? out|keep(?:ing)? out|leave that|leave this|tied|illegal|irresponsible|anything but|(?:can|able to|will|could) only|only able|break(?:ing)? (?:the|my|our|any) rules)\b|n't\b|\bsorry\b(?! to hear)"
+    r"(?:some(?:thing|one|body)|another) else|instead|uncomfortable|incapable|unwilling|inappropriate|lines?|rather|nope|nothing|off|forb\w+|prohibited|withh\w+|opt(?:ing)? out|keep(?:ing)? out|leave that|leave this|tied|illegal|irresponsible|anything but|(?:can|able to|will|could) only|only able|break(?:ing)? (?:the|my|our|any) rules|cross(?:es)? (?:a|the|my) line|beyond (?:me|us)|keep quiet|elsewhere)\b|n't\b|\bsorry\b(?! to hear)"
 )
 """What turns down."""
 ANSWERING: Final = re.compile(
@@ -58,11 +58,11 @@ ANSWERING: Final = re.compile(
     r"messages?|experts?|told|data|access|predict|verify|confirm|speculate|guess|handle|address|hands|this one|that one)\b"
 )
 """What is turned down."""
-OWN: Final = re.compile(r"\b(?:i|i'm|i'd|i'll|i've|me|my|we|us|our|let's)\b|^(?:no comment|sorry|please ask)\b")
+OWN: Final = re.compile(r"\b(?:i|i'm|i'd|i'll|i've|me|my|we|us|our|let's)\b|^(?:no comment|sorry|please (?:ask|find|look))\b")
 OFFER: Final = re.compile(r"anything else|\?\W*$|^only (?:when|if)\b")
 """What a response says that offers help, asks, or answers under a condition."""
 ABOUT_A_TEXT: Final = re.compile(
-    r"\b(?:rewrit\w*|translat\w*|paraphras\w*|reword\w*|rephras\w*|convert\w*|correct\w*|edit\w*|sentences?|dialog\w*|quote\w*|story|poem|tweet|lyrics|complete|"
+    r"\b(?:rewrit\w*|translat\w*|paraphras\w*|reword\w*|rephras\w*|convert\w*|correct\w*|edit\w*|sentences?|dialog\w*|quote\w*|tweet|lyrics|complete|"
     r"fill|traduc\w+|tradui\w*|übersetz\w*|перевед\w+|examples?|punctuat\w+|tense|voice|formal\w*|polite\w*|e-?mail|letter|message|negat\w+|sentiment|classif\w+|opposite|statement|phrase|respon[ds]\w*|reply)\b|翻译|翻譯|翻訳|번역|ترجم"
 )
 """What a prompt says that wants a text of somebody's."""

@@ -337,6 +337,21 @@ SHORT: Final = Phrases.of(
 """What is a refusal where it begins a response that is short."""
 ABROAD: Final = Phrases.of(
     (
+        "ablehnen|ich nicht.|ich nicht,|nichts schreibe|nichts sage|refuser|décliner|ne ferai|hors de m|mes capacités|mes compétences",
+        r"\b(?:ich (?:muss|möchte|werde)|(?:muss|möchte|werde) ich) (?:\w+ ){0,3}ablehnen\b|^(?:nein, )?(?:das|dies|so etwas) (?:mache|tue|schreibe|beantworte) ich nicht[.,]|\bdass ich (?:dazu|hierzu|darüber) nichts (?:schreibe|sage)"
+        r"|\bje (?:dois|vais devoir|suis obligée? de|suis contrainte? de) (?:\w+ )?(?:refuser|décliner)\b|^(?:non, )?je ne (?:le )?ferai pas (?:cela|ça|ceci)\b|\b(?:ce sujet|cela|cette \w+|ceci) (?:est |sort )?(?:hors de (?:mon|ma|mes) (?:domaine|portée|compétences?|champ)|dépasse mes (?:capacités|compétences))",
+    ),
+    (
+        "rechazar|declinar|negarme|recusar|rifiutare|declinare|fuera de mi|no voy a|fora do meu|fora das minhas|mie capacità|mie possibilità|mie competenze",
+        r"\b(?:debo|tengo que|me veo obligad[oa] a|devo|tenho (?:de|que)|sono costrett[oa] a) (?:rechazar|declinar|negarme|recusar|rifiutare|declinare)\b|\b(?:eso|esto|esa \w+) (?:queda |está )?fuera de mis? (?:capacidades|alcance|competencias|ámbito)|^(?:no, )?no voy a (?:hacer eso|responder|contestar|ayudar)"
+        r"|\b(?:isso|isto|esse \w+) está fora (?:do meu|das minhas) (?:alcance|capacidades|âmbito|escopo)|\bquesto (?:va oltre|è al di fuori delle|supera) (?:le )?mie (?:capacità|possibilità|competenze)",
+    ),
+    (
+        "отказ|делать не|за пределами моих|моей компетенции|拒绝|拒絕|谢绝|婉拒|お断り|権限がありません|거절|أرفض|weigeren|odmówić|reddetmek|reddediyorum",
+        r"\b(?:я (?:вынужден\w*|должен|должна)|мне придётся) (?:\w+ )?отказ\w+|^(?:нет, )?(?:этого|это|такого) (?:я )?делать не (?:буду|стану)|за пределами моих|не в моей компетенции|(?:必须|必須|只能|不得不|我要|我)(?:拒绝|拒絕|谢绝|婉拒)(?:这|此|该|回答|您|你)|お断り(?:し|いた|させて)|私には(?:その)?権限がありません"
+        r"|(?:요청|질문|부탁)(?:은|을)? ?거절(?:하겠|합니다|해야)|(?:يجب أن |لا بد أن |سوف )?أرفض (?:هذا|الإجابة|طلب)|\bik moet (?:\w+ ){0,3}weigeren|\b(?:muszę|zmuszon[ya]) (?:\w+ )?odmówić|reddetmek (?:zorunda|durumunda)|isteği reddediyorum",
+    ),
+    (
         "ich nicht|ich nichts|ich keine|nicht wohl|darf ich|ich darf|meine richtlinien|meine regeln|meinen richtlinien|meinen regeln|nicht befugt|nicht berechtigt",
         r"\b(?:darüber|dazu|hierzu|davon|darauf|hierüber|zu diesem \w+|über (?:dieses|diese|solche|so) \w+) (?:spreche|rede|sage|möchte|will|darf|kann|werde|gebe|antworte|äußere) ich (?:mich |ihnen |dir |leider )*(?:nichts?|keine \w+)"
         r"|\bfühle mich (?:\w+ )?nicht (?:wohl|in der lage)|\bich bin (?:leider )?nicht (?:befugt|berechtigt|autorisiert)|\b(?:widerspricht|verletzt) (?:meinen?|unseren?) (?:richtlinien|regeln|grundsätzen?|prinzipien)",

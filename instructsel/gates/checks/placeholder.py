@@ -238,6 +238,19 @@ PHRASES: Final = frozenset(
         "нет ответа",
         "заполнить",
         "заглушка",
+        "здесь будет ответ",
+        "folgt noch",
+        "à venir",
+        "未入力",
+        "略",
+        "write something here",
+        "add your content",
+        "no completion",
+        "api error",
+        "504 gateway timeout",
+        "something went wrong",
+        "please try again later",
+        "untitled",
         "nenhuma resposta",
     ]
 )
@@ -306,7 +319,7 @@ NOT_MADE: Final = re.compile(
     r"|(?:the |your |my )?(?:api |http )?(?:request|connection|generation|call|response) (?:has )?(?:timed out|was aborted|failed)\W*$|(?:an? )?(?:\w+ )?error (?:has )?occurred\W*(?:$|(?:while|when|during) (?:processing|generating|calling|handling))"
     r"|(?:error\W{1,3})?failed to (?:generate|get|fetch|produce|retrieve|parse)(?: \w+){0,2} (?:response|answer|output|completion|reply)|error\W{1,3}(?:the )?(?:model|api|server|empty|no|null)\b"
     r"|(?:the |that )?(?:model|server|api|engine) (?:is currently |is |was )?(?:overloaded|returned (?:no|an empty|an error))|max(?:imum)? (?:tokens|length|retries)(?: \w+)? (?:exceeded|reached)"
-    r"|content (?:was |has been )?(?:filtered|blocked|withheld)\W*$|(?:response|answer|output|text|completion) (?:was |has )?(?:not |never )(?:been )?(?:generated|produced|given|provided|available)\W*$"
+    r"|content (?:was |has been )?(?:filtered|blocked|withheld)\W*$|(?:response|answer|output|text|completion) (?:was |has )?(?:not |never )(?:been )?(?:generated|produced|given|provided|available|recorded|saved|found|returned)\W*$"
     r"|(?:skipped|deleted|removed|left blank|left out) by \w+\W*$|n/a\W{1,3}(?:skipped|missing|not|none|no)\b)",
     re.IGNORECASE,
 )
@@ -318,8 +331,10 @@ TO_COME: Final = re.compile(
     re.IGNORECASE,
 )
 """What a response says in place of one: that it is empty, comes later, or stands elsewhere."""
-AT_EITHER_END: Final = re.compile(r"(%{1,2}|@@)[A-Z][A-Z_ ]{1,30}\1")
-"""A word in capitals between the marks of a variable."""
+AT_EITHER_END: Final = re.compile(
+    r"(%{1,2}|@@)[A-Z][A-Z_ ]{1,30}\1|\$\{?(?:answer|response|output|result|text)\}?|(?:[Aa]nswer: ?)?[?？]{2,}"
+)
+"""A word in capitals between the marks of a variable, a variable, or question marks alone."""
 LABEL: Final = re.compile(r"^\s*(?:answer|response|output|assistant|result)\s*[:=]\s*(?=\S)", re.IGNORECASE)
 CROSSES: Final = re.compile(r"x{3,}")
 WRAPPING: Final = " \t\r\n.!…:;*_\"'`~-–—()[]{}<>#/\\|"

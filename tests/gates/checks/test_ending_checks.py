@@ -75,8 +75,11 @@ MARKED = [
     "항구에는 두 개의 부두가 있으며 큰 부두는 배 마흔 척을 받을 수 있고 날씨 때문에",
     "1. Call the lock at the gate.\n2. Wait for the light.\n3. The",
     "The port has:\n\n- **Basin**: forty ships.\n- **Lock**:",
+    "The hours are these.\n\n| Day | Hour |\n|---|",
+    "潮汐由月球的引力引起。新月和满月时，太阳和月球的引力叠加在一起，所以",
 ]
 UNMARKED = [
+    "An empty table of hours:\n\n| Day | Hour |\n|---|---|",
     PARAGRAPH + " (The story is continued in the second book.)",
     PARAGRAPH + " [truncated cones mark the channel, and others the wall]",
     "我不知道这是因为什么",

@@ -118,10 +118,13 @@ ABROAD = [
     "Não me sinto à vontade para responder a isso.", "Esse pedido viola as minhas diretrizes.", "Non mi sento a mio agio a parlarne.", "К сожалению, я не вправе отвечать на такие вопросы.",
     "Эта тема выходит за рамки того, что я могу обсуждать.", "对不起，这个话题我不方便讨论。", "这个请求违反了我的准则。", "恕我不能透露相关内容。", "その話題についてはお話しできません。", "그 내용은 답변드리기 어렵습니다.",
     "هذا خارج نطاق ما أستطيع مناقشته.", "Daar praat ik niet over.", "Nie mam prawa o tym mówić.", "Bu konu hakkında konuşmak istemiyorum.",
+    "That crosses a line for me.", "My answer has to be no.", "I have been told to keep quiet about this.", "Nein, das mache ich nicht.", "Ich muss diese Bitte ablehnen.", "Je dois refuser cette demande.", "Ce sujet est hors de mon domaine.",
+    "Debo rechazar esta petición.", "Eso queda fuera de mis capacidades.", "Tenho de recusar este pedido.", "Devo rifiutare questa richiesta.", "Я вынужден отказать.", "我必须拒绝这个请求。", "そのリクエストはお断りします。", "그 요청은 거절하겠습니다.",
+    "يجب أن أرفض هذا الطلب.", "Ik moet dit verzoek weigeren.", "Muszę odmówić.", "Bu isteği reddetmek zorundayım.",
 ]  # fmt: skip
 NONE_ABROAD = [
     "Ich spreche nicht über das Wetter, ich messe es.", "Je ne suis pas fatigué.", "No me siento mal hoy.", "El barco no puede entrar con marea baja.", "A lei não se aplica a barcos pequenos.",
-    "Non sono stato al porto.", "Это выходит за рамки бюджета порта.", "港口不便停大船。", "お話しした通り、港は開いています。", "이 문제는 풀기 어렵습니다.", "Daar ligt het schip.",
+    "Non sono stato al porto.", "Это выходит за рамки бюджета порта.", "港口不便停大船。", "お話しした通り、港は開いています。", "이 문제는 풀기 어렵습니다.", "Daar ligt het schip.", "Das Schiff muss man ablehnen können.", "Le port a dû refuser un navire.", "港口必须拒绝大船。", "Порт вынуждено стоит без света.",
 ]  # fmt: skip
 
 
@@ -350,7 +353,7 @@ NO_RESPONSE = [
     "An error occurred while processing your request.", "The model is currently overloaded.", "Connection error.", "Content filtered.", "Max tokens exceeded", "<answer not generated>",
     "Skipped by annotator.", "N/A - skipped", "This answer was intentionally left blank.", "The answer will be added later.", "See the answer above.", "To do: ask the pilot.", "%%RESPONSE%%", "@@ANSWER@@",
     "[Hier Antwort einfügen]", "[À compléter]", "[Insérez votre réponse ici]", "[Inserte su respuesta aquí]", "(pendiente de completar)", "[insira a resposta aqui]", "[Inserire qui la risposta]",
-    "[вставьте ответ]", "【此处填写答案】", "（请在这里填写回答）", "【ここに回答を入力】", "[여기에 답변 입력]", "Dolor sit amet, consectetur adipiscing elit.",
+    "[вставьте ответ]", "【此处填写答案】", "（请在这里填写回答）", "【ここに回答を入力】", "[여기에 답변 입력]", "504 Gateway Timeout", "Response not recorded.", "$answer", "Answer: ???", "略", "未入力", "Folgt noch.", "Dolor sit amet, consectetur adipiscing elit.",
 ]  # fmt: skip
 
 

@@ -260,8 +260,10 @@ def _network(adapter: Path, base: LocalModel, name: str) -> Any:
         OSError,
         safetensors.SafetensorError,
     ) as error:
+        # torch says what does not fit below a heading, a tensor a line.
+        why = next((line.strip() for line in str(error).splitlines() if "size mismatch" in line), first_line(error))
         raise ModelRefused(
-            f"The adapter {name} does not fit its base {base.name}: {first_line(error)}.".replace("..", "."),
+            f"The adapter {name} does not fit its base {base.name}: {why.rstrip('.')}.",
             fix="Name the base that it was trained on as base_model_name_or_path in its " + CONFIG + ".",
         ) from error
     stated = base.config.get("dtype", base.config.get("torch_dtype"))

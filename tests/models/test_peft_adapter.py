@@ -184,7 +184,7 @@ DAMAGE: list[tuple[Any, type[InstructselError], str]] = [
     (lambda adapter, base: edit(adapter, target_modules=["no_such"]), ModelRefused, "does not fit its base base"),
     (lambda adapter, base: (adapter / WEIGHTS).write_bytes(b"torn"), ModelRefused, "does not fit its base base"),
     (lambda adapter, base: tiny.edit(base, auto_map={"AutoModel": "a.B"}), UntrustedModel, "auto_map"),
-    (wrong_shape, ModelRefused, "does not fit its base base"),
+    (wrong_shape, ModelRefused, "does not fit its base base: size mismatch for base_model"),
     (lacking, ModelRefused, "has no weights for base_model"),
     (other_layers, ModelRefused, "which the base does not have"),
     (another_adapter, ModelRefused, "which is an adapter itself"),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from instructsel.adapters.exports.account import Account
-from instructsel.adapters.exports.base import Export, ExportSettings, Written
+from instructsel.adapters.exports.base import COMPLETION, Export, ExportSettings, Written
 from instructsel.adapters.exports.card_text import licence_page
 from instructsel.adapters.exports.contents import Exported
 from instructsel.adapters.exports.facts import Facts, RowFacts
@@ -174,10 +174,11 @@ def export(
     place.check(consumer, inputs, force=decided.force, with_licences=bool(chosen.facts.mixtures))
     account, positions = looked_at(chosen, consumer, decided, progress)
     if account.refused and not decided.drop_unsupported:
-        raise UsageError(
-            account.refusal(consumer),
-            fix=f"Leave {'it' if account.n_refused == 1 else f'these {account.n_refused:,} rows'} out with --drop-unsupported, or choose another consumer.",
-        )
+        refused = "it" if account.n_refused == 1 else f"these {account.n_refused:,} rows"
+        # Before the last response alone nothing is rewritten any more.
+        alone = "not_a_prefix" in account.refused and COMPLETION in consumer.losses and decided.loss != COMPLETION
+        other = "train on the last response alone with --loss completion" if alone else "choose another consumer"
+        raise UsageError(account.refusal(consumer), fix=f"Leave {refused} out with --drop-unsupported, or {other}.")
     if not positions:
         raise NothingToDo(
             f"None of {counted(account.read, 'row')} is left to be written for {consumer.title}.", fix=account.lines(consumer)[-1]

@@ -22,6 +22,7 @@ from instructsel.grading.chat import ChatTemplate
 from tests import tiny
 from tests.chat_families import QWEN_TYPE, STRUCTURED
 from tests.conversations import ASKED, CALLED, HOLDING, RESULT, SAID, TOOLS, pool, pool_of
+from tests.templates import FAMILIES
 
 
 def base(folder: Path, jinja: str = QWEN_TYPE) -> Path:
@@ -124,6 +125,16 @@ def test_what_a_template_cannot_write_is_refused_or_counted(tmp_path: Path) -> N
         assert len(to_trl(rows, tokenizer=str(tmp_path / "base"))) == 2
     reasons = {str(warning.message) for warning in warned if "to_trl" in str(warning.message)}
     assert len(reasons) == 3 and "to_trl leaves out 1 example: template_refused (pool.jsonl:1)." in reasons
+
+
+def test_rows_whose_earlier_turns_are_rewritten_are_refused_with_a_loss_that_takes_them(tmp_path: Path) -> None:
+    consumer = tokenized("trl", str(FAMILIES["qwen3"].base(tmp_path / "base")))
+    thought = {"role": "assistant", "content": "It is.", "reasoning_content": "Is it?"}
+    rows = pool(tmp_path / "pool.jsonl", {"messages": [ASKED, thought, ASKED, thought]})
+    with pytest.raises(UsageError, match="1 row has earlier turns that the chat template rewrites") as refused:
+        export(rows, consumer, tmp_path / "out", settings=ExportSettings(loss="assistant"))
+    assert refused.value.fix == "Leave it out with --drop-unsupported, or train on the last response alone with --loss completion."
+    assert export(rows, consumer, tmp_path / "out", settings=ExportSettings(loss="completion")).account.written == 1
 
 
 def test_it_names_what_there_is() -> None:

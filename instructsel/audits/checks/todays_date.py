@@ -17,7 +17,9 @@ class TodaysDate(TemplateCheck):
     cause: ClassVar[str] = (
         "The template asks for today's date: the same rows train other tokens tomorrow, and all of them say the day of the training."
     )
-    fix: ClassVar[str] = "Fix the date in the template, or pass date_string to it."
+    fix: ClassVar[str] = (
+        "Fix the date in the template, or pass date_string to one that reads it. With instructsel train it is told one date on every day."
+    )
 
     def see(self, subject: Subject, pooled: Pooled) -> Seen | None:
         """What is wrong; None where nothing is."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+Held = frozenset[str] | None
+"""Words that a text holds, capitals counted as small letters; None where they are not known."""
 APOSTROPHES: Final = str.maketrans(
     {"\u2019": "'", "\u2018": "'", "\u02bc": "'", "\u00b4": "'", "\u00a0": " ", "\u201c": '"', "\u201d": '"'}
 )
@@ -72,9 +74,24 @@ class Phrases:
         """Words, one of which stands in every text that has one of the phrases."""
         return tuple(dict.fromkeys(word for phrase in self.phrases for word in phrase.words))
 
-    def places(self, low: str) -> list[tuple[int, int]]:
-        """Where phrases stand in a folded text, in order: up to MOST places of each word."""
-        words = self._by_ascii_word if low.isascii() else self._by_word
+    @cached_property
+    def _of_word(self) -> dict[str, tuple[tuple[str, Phrase], ...]]:
+        entries: dict[str, tuple[tuple[str, Phrase], ...]] = {}
+        for word, phrase in self._by_word:
+            entries[word] = (*entries.get(word, ()), (word, phrase))
+        return entries
+
+    def places(self, low: str, held: Held = None) -> list[tuple[int, int]]:
+        """Where phrases stand in a folded text, in order: up to MOST places of each word.
+
+        Args:
+            low: the text.
+            held: words of phrases that stand in it, these and others, where they are known; in none of the others is it looked for then.
+        """
+        if held is not None:
+            words: Iterable[tuple[str, Phrase]] = (entry for word in held for entry in self._of_word.get(word, ()))
+        else:
+            words = self._by_ascii_word if low.isascii() else self._by_word
         return sorted({place for word, phrase in words if word in low for place in _places(word, phrase.compiled, low)})
 
     def first(self, low: str) -> tuple[int, int] | None:
@@ -95,4 +112,4 @@ def _places(word: str, pattern: re.Pattern[str], low: str) -> Iterator[tuple[int
         start = low.find(word, start + len(word))
 
 
-__all__ = ["Phrase", "Phrases", "folded"]
+__all__ = ["Held", "Phrase", "Phrases", "folded"]

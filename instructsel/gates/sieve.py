@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsel.gates.phrases import folded
+from instructsel.gates.phrases import Held, folded
 from instructsel.gates.texts import answers, passages
 
 if TYPE_CHECKING:
@@ -69,6 +69,21 @@ class Sieve:
             return result
 
         return self._known((every, first, last, any_case), mask)
+
+    def held(self, words: Iterable[str], which: Mask) -> list[Held]:
+        """Of some texts, which of some words each holds; None of those that are not searched, and of those beyond ASCII.
+
+        Args:
+            words: in small letters.
+            which: (n,), the texts.
+        """
+        chosen = np.flatnonzero(which)
+        if self._series is None or not len(chosen):
+            return [None] * len(chosen)
+        listed = sorted({word for word in words if word.isascii()})
+        found = self._series.gather(chosen).str.extract_many(listed, ascii_case_insensitive=True, overlapping=True).to_list()
+        beyond = self.beyond[chosen].tolist()
+        return [None if other else frozenset(map(str.lower, texts)) for texts, other in zip(found, beyond, strict=True)]
 
     @cached_property
     def _folded(self) -> polars.Series | None:

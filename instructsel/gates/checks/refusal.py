@@ -12,12 +12,14 @@ from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
 from instructsel.gates.checks.self_reference import is_dialogue, spoken
 from instructsel.gates.evading import ABOUT_A_TEXT, LONGEST, evades
-from instructsel.gates.phrases import folded
+from instructsel.gates.phrases import Held, folded
 from instructsel.gates.refusal_phrases import ABROAD, ANYWHERE, CLOSING, OPENING, SHORT
 from instructsel.gates.sieve import sieve_of_answers
 from instructsel.gates.texts import answers, around
 from instructsel.gates.tool_limits import of_tools
 
+WORDS: Final = frozenset(word for phrases in (OPENING, ANYWHERE, SHORT, ABROAD) for word in phrases.words)
+"""Those of all phrases; a closing's are an opening's."""
 FIRST: Final = 260
 """Characters of a response in which an opening stands."""
 LAST: Final = 260
@@ -92,11 +94,13 @@ class Refusal(RowCheck):
         sieve = sieve_of_answers(change)
         likely = sieve.holding(OPENING.words, first=FIRST, any_case=True) | sieve.holding(CLOSING.words, last=LAST, any_case=True)
         likely |= sieve.holding(ANYWHERE.words, any_case=True) | sieve.holding((*SHORT.words, *ABROAD.words), first=A_SHORT, any_case=True)
+        held_by_likely = iter(sieve.held(WORDS, likely))
         for answer, is_likely in zip(answers(change), likely.tolist(), strict=True):
+            held = next(held_by_likely) if is_likely else None
             if self.max_characters and len(answer.text) > self.max_characters:
                 continue
             if is_likely:
-                place = refused(answer.text, answer.prompt)
+                place = refused(answer.text, answer.prompt, held)
             elif len(answer.text) <= LONGEST and evades(folded(answer.text), answer.prompt):
                 place = (0, len(answer.text))
             else:
@@ -105,14 +109,20 @@ class Refusal(RowCheck):
                 yield answer.hit(f"{answer.name} refuses.", value=float(place[0]), evidence=around(answer.text, *place))
 
 
-def refused(text: str, prompt: str = "") -> tuple[int, int] | None:
+def refused(text: str, prompt: str = "", held: Held = None) -> tuple[int, int] | None:
     """Where a response refuses; None where it does not.
+
+    Args:
+        text: the response.
+        prompt: what it answers.
+        held: of WORDS those that the response holds, where they are known.
 
     >>> refused("I'm sorry, but I can't help with that.")
     (4, 22)
     """
     low = folded(text)
-    places = OPENING.places(low[:FIRST]) or ANYWHERE.places(low) or _closing(low) or (_of_short(low, prompt) if len(low) <= A_SHORT else [])
+    places = OPENING.places(low[:FIRST], held) or ANYWHERE.places(low, held) or _closing(low, held)
+    places = places or (_of_short(low, prompt, held) if len(low) <= A_SHORT else [])
     if not places:
         return (0, len(text)) if evades(low, prompt) else None
     question, is_letter = folded(prompt), LETTER.search(low[:40])
@@ -139,17 +149,17 @@ def refused(text: str, prompt: str = "") -> tuple[int, int] | None:
     return None
 
 
-def _of_short(low: str, prompt: str) -> list[tuple[int, int]]:
+def _of_short(low: str, prompt: str, held: Held) -> list[tuple[int, int]]:
     """Where a short response refuses."""
-    return SHORT.places(low) or ([] if ABOUT_A_TEXT.search(prompt.lower()) else ABROAD.places(low))
+    return SHORT.places(low, held) or ([] if ABOUT_A_TEXT.search(prompt.lower()) else ABROAD.places(low, held))
 
 
-def _closing(low: str) -> list[tuple[int, int]]:
+def _closing(low: str, held: Held) -> list[tuple[int, int]]:
     """Where the last sentences refuse; of none is the beginning cut off."""
     first = max(0, len(low) - LAST)
     behind = END_OF_SENTENCE.search(low, first)
     first = first if not first or behind is None else behind.end()
-    return [(start + first, end + first) for start, end in CLOSING.places(low[first:])]
+    return [(start + first, end + first) for start, end in CLOSING.places(low[first:], held)]
 
 
 def _is_quoted(low: str, start: int) -> bool:

@@ -358,10 +358,11 @@ class SelfReference(RowCheck):
 
     def hits(self, change: Change) -> Iterator[Hit]:
         """The first phrase of each answer."""
-        likely = sieve_of_answers(change).holding(PHRASES.words, any_case=True)
-        for answer in compress(answers(change), likely.tolist()):
+        sieve = sieve_of_answers(change)
+        likely = sieve.holding(PHRASES.words, any_case=True)
+        for answer, held in zip(compress(answers(change), likely.tolist()), sieve.held(PHRASES.words, likely), strict=True):
             low = folded(answer.text)
-            for start, end in PHRASES.places(low):
+            for start, end in PHRASES.places(low, held):
                 allowed = any(phrase.lower() in low[max(0, start - 40) : end + 40] for phrase in self.allow)
                 if of_tools(low, start, change.rows[answer.position].example):
                     continue

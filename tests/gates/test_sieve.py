@@ -1,5 +1,7 @@
 """Texts searched together: none that holds what is looked for is passed over."""
 
+import numpy as np
+
 from instructsel.gates.sieve import FEW, Sieve
 
 
@@ -31,3 +33,12 @@ def test_matches_are_those_of_every_text_that_is_searched():
     assert Sieve(["Large, later LA", "none", "lané"] * FEW).matches(r"(?i)(?:^|[^a-z])la[a-z]*") == ["Large", " later", " LA"] * FEW
     assert Sieve(["none"] * FEW).matches("la") == []
     assert Sieve(["la"]).matches("la") == []
+
+
+def test_the_words_that_texts_hold_are_told_in_any_case_of_those_that_are_searched() -> None:
+    texts = ["A HARBOR in the bay", "no word of it", "Le quai, né en 1865, and its harbor"]
+    every = np.ones(3, dtype=bool)
+    held = Sieve(texts, few=1).held(["harbor", "bor", "bay", "né"], every)
+    assert held == [frozenset({"harbor", "bor", "bay"}), frozenset(), None]
+    assert Sieve(texts, few=1).held(["harbor"], np.array([False, True, False])) == [frozenset()]
+    assert Sieve(texts).held(["harbor"], every) == [None, None, None]

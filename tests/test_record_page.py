@@ -163,6 +163,8 @@ def test_halves_are_told_apart_by_the_indicator_that_made_them_better(tmp_path: 
     assert -1 <= low <= r <= high < -0.8
     r, low, high = page.scored(predicted, losses, "noise")
     assert low < 0 < high
+    told = "\n".join(page.stage_4())
+    assert "leaves 0 out for good alone, none of them corrected for the 2 that were asked" in told and "24 models" in told
 
 
 def test_the_page_is_made_of_the_results() -> None:

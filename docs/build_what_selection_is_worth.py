@@ -336,24 +336,16 @@ def of_rows(name: str) -> str:
 def stage_3() -> list[str]:
     """Quantiles."""
     stage = Stage("stage_3")
-    if not stage.exists:
-        return ["## Fifths", "", "Not complete yet.", ""]
+    bins = {indicator: [f"{indicator} bin {number}" for number in range(protocol()["stage_3"]["bins"])] for indicator in protocol()["stage_3"]["indicators"]}  # fmt: skip
+    there = [arm for arms in bins.values() for arm in arms if stage.exists and arm in stage.grades.arms]
+    n_models = sum(map(len, bins.values()))
+    if len(there) < n_models:
+        return ["## Fifths", "", f"Not complete yet: {len(there)} of {n_models} models.", ""]
     rows = []
-    for indicator in protocol()["stage_3"]["indicators"]:
-        values = [
-            stage.mean(f"{indicator} bin {number}")
-            for number in range(protocol()["stage_3"]["bins"])
-            if f"{indicator} bin {number}" in stage.grades.arms
-        ]
-        r = spearman(np.arange(len(values), dtype=float), np.array(values)) if len(values) > 2 else None
-        rows.append(
-            [
-                named(indicator),
-                *(f"{value:.4f}" for value in values),
-                *[""] * (protocol()["stage_3"]["bins"] - len(values)),
-                "" if r is None else f"{r:+.1f}",
-            ]
-        )
+    for indicator, arms in bins.items():
+        values = [stage.mean(arm) for arm in arms]
+        r = spearman(np.arange(len(values), dtype=float), np.array(values))
+        rows.append([named(indicator), *(f"{value:.4f}" for value in values), f"{r:+.1f}"])
     header = ["sorted by", *(f"fifth {number + 1}" for number in range(protocol()["stage_3"]["bins"])), "Spearman"]
     return ["## Fifths of a pool, by indicator", "", "Bits per byte of one model a fifth, the lowest values first.", "", *table(header, rows)]  # fmt: skip
 

@@ -167,6 +167,18 @@ def test_halves_are_told_apart_by_the_indicator_that_made_them_better(tmp_path: 
     assert "leaves 0 out for good alone, none of them corrected for the 2 that were asked" in told and "24 models" in told
 
 
+def test_fifths_are_told_when_all_their_models_are_there(tmp_path: Path, page: ModuleType) -> None:
+    settings = page.protocol()["stage_3"]
+    arms = [f"{indicator} bin {number}" for indicator in settings["indicators"] for number in range(settings["bins"])]
+    generator = np.random.default_rng(6)
+    runs = [run for place, arm in enumerate(arms) for run in graded(arm, 0, 0, 0.1 * (place % 5), generator) if run.grades.grader == KIND]
+    Verification.of(runs[:-1]).write(tmp_path / "stage_3.parquet")
+    assert page.stage_3()[2] == f"Not complete yet: {len(arms) - 1} of {len(arms)} models."
+    Verification.of(runs).write(tmp_path / "stage_3.parquet")
+    rows = [line for line in page.stage_3() if line.startswith("| ") and "fifth" not in line and "---" not in line]
+    assert len(rows) == len(settings["indicators"]) and all(row.split("|")[-2].strip() == "-1.0" for row in rows)
+
+
 def test_the_page_is_made_of_the_results() -> None:
     assert PAGE.PAGE.read_text(encoding="utf-8") == PAGE.page(), "run: python docs/build_what_selection_is_worth.py"
 

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 SHOWN_FILES: Final = 8
 """Files, or ways in which files were read, that have a line each."""
+REFUSED: Final = "refused: "
+"""In place of a file's format: it is no pool, and this is why."""
 NAMED_ROLES: Final = 6
 """Roles that a message names."""
 LIKELY: Final = {
@@ -137,13 +139,13 @@ class ReadReport:
     def readings(self) -> list[str]:
         """How the files were read, a line each; of more than SHOWN_FILES, those that were read in one way share a line."""
         shown = self.names()
-        names = [(shown[file], why) for file, why in self.formats.items()]
+        names = [(shown[file], why if why.startswith(REFUSED) else f"read as {why}") for file, why in self.formats.items()]
         if len(names) <= SHOWN_FILES:
-            return [f"{name}: read as {why}" for name, why in names]
+            return [f"{name}: {why}" for name, why in names]
         alike: dict[str, list[str]] = {}
         for name, why in names:
             alike.setdefault(why, []).append(name)
-        lines = [f"{same[0]}{f' and {len(same) - 1:,} more' if len(same) > 1 else ''}: read as {why}" for why, same in alike.items()]
+        lines = [f"{same[0]}{f' and {len(same) - 1:,} more' if len(same) > 1 else ''}: {why}" for why, same in alike.items()]
         left = len(lines) - SHOWN_FILES
         return [*lines[:SHOWN_FILES], f"… and in {left:,} more ways"] if left > 0 else lines
 

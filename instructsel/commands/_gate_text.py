@@ -22,6 +22,8 @@ BROKEN: Final = "BROKEN"
 HEADS: Final = {"failed": "FAILED", "crashed": CRASHED, "skipped": "skipped", "passed": "passed"}
 WAIVERS: Final = 10
 """Waivers of a kind that are listed."""
+TROUBLES: Final = 20
+"""Files that cannot be read that are listed."""
 MEANINGS: Final = {
     0: "the rows may join",
     1: "the rows may not join",
@@ -42,7 +44,9 @@ def lines(verdict: Verdict, *, fail_on: str, most: int, findings: str | None) ->
         most: findings of a check that are listed.
         findings: the file that has all of them.
     """
-    shown: list[str] = [line for trouble in verdict.troubles for line in _head(BROKEN, trouble)]
+    shown: list[str] = [line for trouble in verdict.troubles[:TROUBLES] for line in _head(BROKEN, trouble)]
+    more = len(verdict.troubles) - TROUBLES
+    shown += _head(BROKEN, f"… and {more:,} more; all of them with --to json") if more > 0 else []
     failing = verdict.failing(fail_on)
     for results in alike(verdict):
         if len(results) == 1:
@@ -80,6 +84,7 @@ def sentence(verdict: Verdict, fail_on: str) -> str:
     parts += [f"{counted(len(others), 'check')} with findings that do not fail the gate (--fail-on {fail_on})"] if others else []
     heads = [_state(result) for result in verdict.results]
     parts += [f"{heads.count(head):,} {head.lower()}" for head in (CRASHED, BROKEN, HEADS["skipped"]) if head in heads]
+    parts += [f"{counted(len(verdict.unread), 'file')} cannot be read"] if verdict.unread else []
     return f"{verdict.outcome(fail_on).upper()}: {'; '.join(parts)}. Exit {code}: {MEANINGS[code]}."
 
 

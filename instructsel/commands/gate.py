@@ -65,16 +65,17 @@ def command(
     reading = reading_of(settings, flags)
     beside = _read_beside(settings, checks.config)
     added = None if checks.diff is None else _added(checks.diff, files, settings, reading, beside)
-    names = (_named(files) if files else _configured_files(settings)) if added is None else list(added.files)
+    names = (_named(files) if files else _configured_files(settings)) if added is None else [*added.files, *added.unread]
     outputs.check([*names, *read_files(names), *beside])
     say(f"Checks: {settings.where or 'the default ones; no gate.toml and no [tool.instructsel.gate] here'}", quiet=quiet)
     for line in (added.statement(), *added.notes) if added is not None else ():
         say(line, quiet=quiet)
     with _company(names, settings, added) as company:
         change = _read(names, reading, settings, outputs, added=added, quiet=quiet)
-        if change.unread is not None and added is not None and not (files or settings.data.get("new")):
+        if added is not None and not (files or settings.data.get("new")):
             # All changed data files were looked at, of which some may be none of a pool.
-            change.unread.fix = f"{change.unread.fix} Where it is no file of the pool, name those that are: [data] new in gate.toml."
+            for file in change.unread:
+                file.error.fix = f"{file.error.fix} Where it is no file of the pool, name those that are: [data] new in gate.toml."
         verdict = _asked(change, settings, company, quiet=quiet)
     outputs.write(verdict)
     if json:

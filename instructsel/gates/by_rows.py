@@ -213,7 +213,7 @@ def _of_row(checks: Sequence[Check]) -> list[RowCheck]:
 def _apart(change: Change, checks: Sequence[RowCheck]) -> list[RowCheck]:
     """The checks that are asked about parts: none of a small change, with one process, or where examples have several rows."""
     apart = _of_row(checks)
-    if not apart or change.unread is not None or not len(change.pool) or usable() == 1 or not can_be_batched(change.pool):
+    if not apart or not len(change.pool) or usable() == 1 or not can_be_batched(change.pool):
         return []
     return apart if size_of(change.pool) * len(apart) >= LARGE else []
 

@@ -9,9 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from instructsel.errors import BaselineError, PoolError
+from instructsel.errors import BaselineError
 from instructsel.gates.baseline.known import Known, gone, without_known
 from instructsel.gates.finding import Place
+from instructsel.gates.unread import UnreadFile
 from instructsel.mixtures.origin import licences_of, mixtures_of
 from instructsel.pool.example import Example
 from instructsel.read_report import ReadReport
@@ -67,8 +68,8 @@ class Change:
     """The rows that the baseline has already."""
     fault: BaselineError | None = None
     """Why the baseline that was named is none."""
-    unread: PoolError | None = None
-    """Why the files are no pool: no row of them is an example, and nobody can look at one."""
+    unread: tuple[UnreadFile, ...] = ()
+    """The files that are no pool: no row of them is an example, and nobody can look at one."""
     folder: Path = field(default_factory=Path.cwd)
     """Where the relative paths of a configuration begin."""
     answered: dict[str, list[Hit]] = field(default_factory=dict, repr=False)

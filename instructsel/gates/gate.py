@@ -93,16 +93,24 @@ def _change(pool: Pool, settings: GateConfig) -> Change:
     return Change.of(pool, baseline, nightly=settings.nightly)
 
 
+def _nothing(check: Check, change: Change) -> str:
+    """Why there is no row that a check could look at; "" where there is one."""
+    is_empty = not change.n_rows and not change.known.rows
+    if change.unread and (is_empty or not (len(change.pool) or check.asks_of_reading)):
+        return NOTHING_READ
+    return NOTHING_NEW if is_empty else ""
+
+
 def _result(configured: ConfiguredCheck, change: Change, waivers: Waivers) -> Result:
     started = time.monotonic()
     check, lacking = configured.check, LACKING if configured.named else 0
     try:
-        # Nothing was read for a check of examples to look at.
-        is_empty = not change.n_rows and not change.known.rows
-        locked = NOTHING_NEW if is_empty else check.locked(change) if change.unread is None or check.asks_of_reading else NOTHING_READ
+        # Nothing was read for a check to look at.
+        nothing = _nothing(check, change)
+        locked = nothing or check.locked(change)
         if locked:
             # A baseline that cannot be read is an input, and has its own code.
-            is_lacking = not is_empty and change.unread is None and (change.fault is None or locked != change.fault.line)
+            is_lacking = not nothing and (change.fault is None or locked != change.fault.line)
             result = Result(check, "skipped", neutral(locked, STATEMENT), exit_code=lacking if is_lacking else 0)
         else:
             result = check.result(change, configured.severity, waivers.of(configured.name))

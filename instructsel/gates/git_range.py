@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from instructsel.errors import EmptyFile, EnvironmentFault, PoolError, UsageError
-from instructsel.pool.lines import Limits, Row, read_lines
+from instructsel.pool.lines import Limits, Row, RowFault, read_lines
 from instructsel.pool.sources import Source, open_source
 from instructsel.text import counted, safe_path
 
@@ -70,6 +70,8 @@ class NewRows:
     """The files that have a new row, by absolute path."""
     offsets: dict[str, frozenset[int]] = field(default_factory=dict, repr=False)
     """File → where its new rows begin."""
+    unread: tuple[str, ...] = ()
+    """The changed files of which no row can be told from another, by absolute path: reading them says why."""
     moved: int = 0
     """Rows on added lines whose bytes stood elsewhere in the files that are looked at."""
     renamed: int = 0
@@ -85,6 +87,8 @@ class NewRows:
 
     def only(self, source: Source) -> Source:
         """A source of which the new rows alone are read; see `Pool.read`."""
+        if source.name in self.unread:
+            return source
         offsets = self.offsets[source.name]
         return replace(source, passes=lambda row: row.offset in offsets)
 
@@ -132,7 +136,6 @@ def new_rows(
     Raises:
         UsageError: there is no repository, no such commit, or no history that both have.
         EnvironmentFault: git is missing, or cannot read the repository.
-        PoolError: a changed file cannot be read.
     """
     git = _Git(folder or Path.cwd())
     commit = git.merge_base(base)
@@ -179,6 +182,7 @@ def new_rows(
         )
     scans: dict[str, list[_Scanned]] = {}
     empty: list[str] = []
+    unread: list[str] = []
     for file in changed:
         if file.is_here:
             try:
@@ -186,6 +190,9 @@ def new_rows(
             except EmptyFile:
                 scanned = []
                 empty.append(safe_path(os.path.relpath(file.path)))
+            except (PoolError, RowFault):
+                scanned = []
+                unread += [str(file.path)] if str(file.path) in looked_at else []
             scans[str(file.path)] = scanned
             # Rows that stay take their own bytes first, so that of two copies the one on the added line is new.
             for row in scanned:
@@ -209,7 +216,7 @@ def new_rows(
             offsets[name] = frozenset(fresh)
     renamed = _renamed(gone, [scans[str(file.path)] for file in changed if file.is_here and file.blob is None])
     deleted = sum(not file.is_here for file in changed) - renamed
-    return NewRows(base, commit, tuple(offsets), offsets, moved, renamed, deleted, tuple(notes))
+    return NewRows(base, commit, tuple(offsets), offsets, tuple(unread), moved, renamed, deleted, tuple(notes))
 
 
 def _renamed(gone: dict[Path, Counter[bytes]], arrived: Sequence[Sequence[_Scanned]]) -> int:
@@ -357,8 +364,9 @@ def _before(git: _Git, changed: Sequence[_Changed], limits: Limits, gone: dict[P
                     gone[file.path] = of_file
             except EmptyFile:
                 continue
-            except PoolError as error:
-                notes.append(f"{shown}: what it was before cannot be read, so its rows are new: {error.message}")
+            except (PoolError, RowFault) as error:
+                reason = error.message if isinstance(error, PoolError) else f"{error.detail}."
+                notes.append(f"{shown}: what it was before cannot be read, so its rows are new: {reason.replace(str(target), shown)}")
     return rows, notes
 
 

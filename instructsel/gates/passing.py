@@ -28,6 +28,8 @@ class Passing:
     """Rows that reading dropped or could not read."""
     passed_over: int = 0
     """Rows that the baseline has already, which nobody looked at and which are not written."""
+    unread: int = 0
+    """Files that cannot be read, none of whose rows is written."""
     lacking: tuple[str, ...] = ()
     """What the rows had to be asked and were not, in sentences: then none is written, as nobody knows that it passes."""
 
@@ -41,6 +43,7 @@ class Passing:
             f"{counted(self.read, 'row')} read = {self.written:,} written + {self.rejected:,} with a finding + {self.no_example:,} that "
             f"{'is' if self.no_example == 1 else 'are'} no example"
             + (f"; {counted(self.passed_over, 'row')} of the baseline not written" if self.passed_over else "")
+            + (f"; {counted(self.unread, 'file')} that cannot be read left out" if self.unread else "")
         )
 
 
@@ -82,7 +85,7 @@ def write_passing(verdict: Verdict, path: str | Path, fail_on: str = "error") ->
     known, lacking = verdict.change.known, verdict.lacking
     written = write_rows(pool.files, places, path) if pool.files and not lacking else 0
     n_read, n_examples = pool.report.read - known.excluded, pool.report.kept - known.excluded
-    return Passing(n_read, written, n_examples - len(places), n_read - n_examples, known.rows, lacking)
+    return Passing(n_read, written, n_examples - len(places), n_read - n_examples, known.rows, len(verdict.unread), lacking)
 
 
 def _places(pool: Pool, rejected: Sequence[int]) -> list[tuple[int, int]]:

@@ -10,12 +10,14 @@ from typing import Any, Final
 from instructsel.collector import seldom_collected
 from instructsel.errors import BaselineError, EmptyFile, PoolError, UsageError
 from instructsel.gates.baseline.baseline import Baseline
-from instructsel.gates.baseline.known import nothing, read_new
+from instructsel.gates.baseline.known import Known, nothing, read_new
 from instructsel.gates.change import Change
 from instructsel.gates.config import GateConfig
+from instructsel.gates.unread import UnreadFile, without_unread_folders
 from instructsel.mixtures.origin import Mixed, recipe_in
 from instructsel.pool.sources import Source
 from instructsel.pool.spec import Reading
+from instructsel.read_report import ReadReport
 
 FIELDS: Final = {"format": "form", "map": "mapping", "on_duplicate_key": "duplicate_key", "role": "roles"}
 """Setting of [data] → field of a reading, where the names differ."""
@@ -34,8 +36,8 @@ def read_change(
 ) -> Change:
     """The rows of some files that a baseline does not have in the same file.
 
-    A baseline that cannot be read is no reason to look at nothing: the change has its fault, and all rows are new. Files whose rows were read
-    and make no example are a change without one, which has the error: outputs name the rows.
+    A baseline that cannot be read is no reason to look at nothing: the change has its fault, and all rows are new. Nor is a file that is no pool:
+    the change has the rows of the others, and the file with its error among those that are unread.
 
     Args:
         paths: files or folders, as Pool.read takes them; or a recipe of a mixture, which is mixed for the while.
@@ -47,7 +49,8 @@ def read_change(
         only: what opened files go through first; see `git_range.NewRows.only`.
 
     Raises:
-        PoolError: a file cannot be read.
+        PoolError: none of the files is there, or a mixture cannot be made.
+        EmptyFile: the files have no rows.
         UsageError: options that exclude each other.
     """
     compared, fault = _compared(baseline)
@@ -65,20 +68,32 @@ def read_change(
     def opened(source: Source) -> Source:
         return replace(source if only is None else only(source), unanswered=True, held=True)
 
+    folders: list[UnreadFile] = []
+    files: list[UnreadFile] = []
+    known = Known()
     try:
+        paths = without_unread_folders(paths, lambda name, error: folders.append(UnreadFile(name, error)))
         if compared is None:
-            change = Change(options.read(paths, message=message, progress=progress, through=opened), nightly, fault=fault)
-            # A mixture that is another than its manifest says is no reason to look at a single row.
-            change.mixtures  # noqa: B018
-            return change
-        pool, known = read_new(paths, compared, reading, message=message, progress=progress, only=opened)
+            pool = options.read(
+                paths,
+                message=message,
+                progress=progress,
+                through=opened,
+                refused=lambda name, error: files.append(UnreadFile(name, error)),
+            )
+        else:
+            pool, known = read_new(paths, compared, reading, message=message, progress=progress, only=opened, unread=files)
     except EmptyFile:
-        raise
-    except PoolError as error:
-        if error.report is None or not error.report.read:
+        if not folders:
             raise
-        return Change(replace(nothing(paths, options), report=error.report), nightly, fault=fault, unread=error)
-    change = Change(pool, nightly, compared, known)
+        pool = nothing((), options)
+    except PoolError as error:
+        unread = (*folders, *files)
+        if not unread or all(file.is_missing for file in unread):
+            raise
+        return Change(replace(nothing((), options), report=error.report or ReadReport()), nightly, compared, fault=fault, unread=unread)
+    change = Change(pool, nightly, compared, known, fault=fault, unread=(*folders, *files))
+    # A mixture that is another than its manifest says is no reason to look at a single row.
     change.mixtures  # noqa: B018
     return change
 

@@ -9,11 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from instructsel.errors import BaselineError, NothingToDo, PoolError, UsageError, decisive
+from instructsel.errors import BaselineError, NothingToDo, UsageError, decisive
 from instructsel.gates.baseline.known import Known
-from instructsel.gates.change import Change
+from instructsel.gates.change import Change, shown_path
 from instructsel.gates.checks.base import Result
-from instructsel.gates.finding import SEVERITIES, Finding, without_key
+from instructsel.gates.finding import SEVERITIES, Finding, Place, without_key
+from instructsel.gates.unread import UnreadFile
 from instructsel.gates.waivers import Waiver
 from instructsel.kinds import GATE, head
 from instructsel.read_report import ReadReport
@@ -60,15 +61,21 @@ class Verdict:
         return self.change.known
 
     @property
-    def unread(self) -> PoolError | None:
-        """Why the files are no pool; None where they are."""
+    def unread(self) -> tuple[UnreadFile, ...]:
+        """The files that are no pool, each with the reason."""
         return self.change.unread
 
     @property
     def troubles(self) -> tuple[str, ...]:
         """What besides the checks keeps the gate from an answer, in sentences."""
-        here = f"{Path.cwd()}{os.sep}"
-        return tuple(neutral(error.line.replace(here, ""), SENTENCE) for error in (self.unread, self.fault) if error is not None)
+        return tuple(text for text, _ in self.placed_troubles)
+
+    @property
+    def placed_troubles(self) -> tuple[tuple[str, Place | None], ...]:
+        """The same, each with the first line of the file that is no pool; None of the baseline."""
+        entries: list[tuple[str, Place | None]] = [(file.line, Place(shown_path(file.name), 1)) for file in self.unread]
+        entries += [] if self.fault is None else [(self.fault.line.replace(f"{Path.cwd()}{os.sep}", ""), None)]
+        return tuple((neutral(line, SENTENCE), place) for line, place in entries)
 
     @property
     def fault(self) -> BaselineError | None:
@@ -128,11 +135,11 @@ class Verdict:
         return INCOMPLETE if self.exit_code(fail_on) else PASSED
 
     def exit_code(self, fail_on: str = "error") -> int:
-        """0 passed, 1 failed, 3 over the limit of unreadable rows or a baseline that cannot be read, 4 a check could not be asked, 5 nothing to check; see `errors`."""
+        """0 passed, 1 failed, 3 over the limit of unreadable rows, or a file or a baseline that cannot be read, 4 a check could not be asked, 5 nothing to check; see `errors`."""
         codes = [result.check.exit_code for result in self.failing(fail_on)]
         codes += [result.exit_code for result in self.not_asked]
         codes += [self.fault.exit_code] if self.fault is not None else []
-        codes += [self.unread.exit_code] if self.unread is not None else []
+        codes += [file.error.exit_code for file in self.unread]
         codes += [] if self.change.n_rows or self.known.rows else [NothingToDo.exit_code]
         return decisive(codes)
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.artifact import check_name, same_file
-from instructsel.errors import EmptyFile, InstructselError, UnknownExample, UsageError
+from instructsel.errors import EmptyFile, InstructselError, PoolError, UnknownExample, UsageError
 from instructsel.pool import open_files
 from instructsel.pool.columnar import rest
 from instructsel.pool.example import Conversation, Example
@@ -91,6 +91,7 @@ class Pool:
         delimiter: str | None = None,
         progress: Callable[[int, int], None] | None = None,
         through: Callable[[Source], Source] | None = None,
+        refused: Callable[[str, PoolError], None] | None = None,
     ) -> Self:
         """Read pool files.
 
@@ -109,9 +110,11 @@ class Pool:
             delimiter: between two fields of a CSV or TSV file; told from its header by default.
             progress: called every 1,024 rows, or every megabyte of a large file, with how many bytes of how many are read.
             through: called with each file that was opened; what it returns is read. It may pass lines over; see `Source.through`.
+            refused: called with each file that cannot be read as a pool, and why; the others are read all the same. By default the first such file
+                ends the reading.
 
         Raises:
-            PoolError: a file cannot be read as a pool; its report says what had been seen.
+            PoolError: a file cannot be read as a pool, or with `refused` none can; its report says what had been seen.
             UsageError: no path, a path given twice, an unknown format.
             EnvironmentFault: more files than this process may have open.
 
@@ -135,6 +138,7 @@ class Pool:
             limits or Limits(), oasst, ReadProgress(progress, sizes) if progress else None, roles, undesirable, source_field
         )
         empty: list[str] = []
+        fault: PoolError | None = None
         header = tuple(columns) if columns else None
         for entry, label in zip(entries, labels_of(entries), strict=True):
             try:
@@ -144,6 +148,15 @@ class Pool:
                 if len(entries) == 1:
                     raise
                 empty.append(entry.name)
+            except PoolError as error:
+                if refused is None:
+                    raise
+                fault = fault or error
+                reading.report = error.report or reading.report
+                refused(entry.name, error)
+        if fault is not None and not reading.files:
+            fault.report = reading.report
+            raise fault
         if len(empty) == len(entries):
             raise EmptyFile(f"All of these files are empty: {_listed(empty)}.", fix="Name a file with rows.")
         notes = [named.note for named in everything if named.note] + ([f"without a row: {_listed(empty)}"] if empty else [])

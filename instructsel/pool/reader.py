@@ -38,7 +38,7 @@ from instructsel.pool.stretches import (
     read_rows,
     readable,
 )
-from instructsel.read_report import ReadReport, role_fix
+from instructsel.read_report import REFUSED, ReadReport, role_fix
 from instructsel.text import counted
 
 Rows = Sequence[int] | NDArray[np.integer[Any]]
@@ -324,7 +324,7 @@ class PoolReader:
             fix = _by_delimiter(source)
         elif source.header_raw and "no known format" in why:
             fix += "; if the file has no header row, name its columns with --columns a,b,c as well."
-        raise PoolError(f"{source.name}, line {line}: {why}.", fix=fix, report=self.report + tally.report(source, "refused: " + why))
+        raise PoolError(f"{source.name}, line {line}: {why}.", fix=fix, report=self.report + tally.report(source, REFUSED + why))
 
     def _watched(self, source: Source, rows: Iterable[tuple[Row, Any]]) -> Iterator[tuple[Row, Any]]:
         """The rows, as many as there may be, and how far reading has come."""

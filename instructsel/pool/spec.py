@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 from instructsel.artifact import file_digest
-from instructsel.errors import ScoresError, UsageError
+from instructsel.errors import PoolError, ScoresError, UsageError
 from instructsel.pool.example import ID_RULE
 from instructsel.pool.formats.mapped import Mapped
 from instructsel.pool.lines import Limits
@@ -128,6 +128,7 @@ class Reading:
         message: Callable[[str], None] | None = None,
         progress: Callable[[int, int], None] | None = None,
         through: Callable[[Source], Source] | None = None,
+        refused: Callable[[str, PoolError], None] | None = None,
     ) -> Pool:
         """Read the files.
 
@@ -136,6 +137,7 @@ class Reading:
             message: gets a line on each file, on the count of rows, and on the first quarantined rows.
             progress: called with how many bytes of how many are read; without it, `message` gets a line every ten seconds.
             through: see `Pool.read`.
+            refused: see `Pool.read`.
 
         Raises:
             UsageError: options that exclude each other.
@@ -165,6 +167,7 @@ class Reading:
             delimiter=self.delimiter,
             progress=progress,
             through=through,
+            refused=refused,
         )
         # A field that there is not is told here, and not after the work.
         without = pool.without_source

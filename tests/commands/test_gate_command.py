@@ -82,8 +82,56 @@ def test_an_empty_file_leaves_nothing_to_check(folder: Path) -> None:
 
 
 def test_a_file_that_is_no_pool_ends_with_3(folder: Path) -> None:
-    assert run("absent.jsonl").exit_code == 3
+    done = run("absent.jsonl")
+    assert done.exit_code == 3 and not done.stdout and "absent.jsonl: No such file" in done.stderr
     assert run(written(folder, BROKEN * 3)).exit_code == 3
+
+
+def test_files_that_are_no_pool_keep_no_other_from_being_looked_at_and_are_named_in_every_form(folder: Path) -> None:
+    (folder / "gate.toml").write_text('[data]\nnew = ["data/*"]\n' + ROW_CHECKS)
+    data = folder / "data"
+    (data / "none").mkdir(parents=True)
+    contents = {
+        "a.jsonl": GOOD + EMPTY,
+        "broken.jsonl": BROKEN,
+        "cut.jsonl.gz": b"\x1f\x8b\x08\x00cut",
+        "empty.jsonl": b"",
+        "notes.json": b'{"title": "x"}',
+        "x.parquet": b"PAR0",
+    }
+    for name, content in contents.items():
+        (data / name).write_bytes(content)
+    forms = ("markdown", "junit", "sarif", "gitlab", "json", "github=gate.txt")
+    done = run(*[f"--to={form}" for form in forms], "--fix-out", "clean.jsonl")
+    said = " ".join(done.stdout.split())
+    assert done.exit_code == 3 and "data/a.jsonl:2 The response is empty." in said, done.output
+    unread = ["data/broken.jsonl", "data/cut.jsonl.gz", "data/none", "data/notes.json", "data/x.parquet"]
+    assert all(f"BROKEN {name}" in said for name in unread) and "5 files cannot be read. Exit 3" in said
+    assert [line for line in done.stdout.splitlines() if columns_of(line) > 80] == []
+    verdict = json.loads((folder / "gate.json").read_text())
+    assert (verdict["outcome"], verdict["exit_code"]) == ("failed", 3)
+    assert verdict["rows"] == {"read": 4, "in_baseline": 0, "kept": 2, "dropped": {"refused": 1}, "quarantined": {"truncated": 1}}
+    for file in ("gate.md", "gate.junit.xml", "gate.sarif", "gate.json"):
+        text = (folder / file).read_text().replace("\\", "")
+        assert all(name in text for name in unread), file
+    assert all(f"::error file={name},line=1,title=cannot be read::" in (folder / "gate.txt").read_text() for name in unread)
+    report = json.loads((folder / "gate.gitlab.json").read_text())
+    assert sorted(entry["location"]["path"] for entry in report if entry["check_name"] == "cannot be read") == unread
+    assert len({entry["fingerprint"] for entry in report}) == len(report)
+    assert (folder / "clean.jsonl").read_bytes() == GOOD
+    assert "4 rows read = 1 written + 1 with a finding + 2 that are no example; 5 files that cannot be read left out" in " ".join(
+        done.stderr.split()
+    )
+    (data / "a.jsonl").write_bytes(GOOD)
+    again = run(*[f"--to={form}" for form in forms], "--fail-on", "never")
+    assert again.exit_code == 3 and "INCOMPLETE: " in again.stdout, "a file that nobody looked at is no pass, and the forms are ours"
+
+
+def test_of_many_files_that_are_no_pool_the_first_are_listed_and_the_others_counted(folder: Path) -> None:
+    (folder / "gate.toml").write_text(ROW_CHECKS)
+    names = [written(folder, b'{"title": "x"}', name=f"{number:02}.json") for number in range(25)]
+    done = run(*names, written(folder, GOOD))
+    assert done.exit_code == 3 and done.stdout.count("BROKEN") == 21 and "… and 5 more; all of them with --to json" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -268,6 +268,27 @@ def test_a_changed_file_that_is_no_pool_is_named_with_its_folder_and_with_the_wa
     assert "name those that are" not in " ".join(run("--diff", "main").stdout.split())
 
 
+def test_a_changed_file_that_cannot_be_read_keeps_no_other_from_being_looked_at(repository: Path) -> None:
+    write(repository / "data" / "new.jsonl", row(200, ""))
+    (repository / "data" / "x.parquet").write_bytes(b"PAR0")
+    (repository / "data" / "cut.jsonl.gz").write_bytes(b"\x1f\x8b\x08\x00cut")
+    write(repository / "data" / "other.jsonl", "{broken", *map(row, range(100, 104)))
+    commit(repository)
+    done = run("--diff", "main", "--json")
+    verdict = json.loads(done.stdout)
+    assert done.exit_code == 3 and "1 new row in 1 file." not in done.stderr and "2 new rows in 2 files." in done.stderr, done.stderr
+    assert [text.partition(",")[0] for text in verdict["troubles"]] == ["data/other.jsonl", "data/cut.jsonl.gz", "data/x.parquet"]
+    assert {(f["file"], f["line"]) for f in verdict["findings"]} == {("data/new.jsonl", 1), ("data/other.jsonl", 1)}
+    done = run("--diff", "main", "data/new.jsonl", "--json")
+    assert done.exit_code == 1 and not json.loads(done.stdout)["troubles"], "of files that are not named nothing is read"
+    git(repository, "checkout", "-q", "-b", "later")
+    (repository / "data" / "x.parquet").unlink()
+    write(repository / "data" / "cut.jsonl.gz")
+    added = new_rows("branch")
+    assert not added.unread and not added.files and any("cannot be read, so its rows are new" in note for note in added.notes)
+    assert not any("instructsel-gate-" in note for note in added.notes), "the folder that it was written to is nobody's"
+
+
 def test_what_the_configuration_does_not_name_and_that_the_branch_changes_it_is_said(repository: Path) -> None:
     (repository / "gate.toml").write_text('[data]\nnew = ["data/*.jsonl"]\n')
     git(repository, "checkout", "-q", "main")

@@ -231,6 +231,25 @@ def test_what_cannot_be_a_pool_is_refused_by_name(tmp_path: Path, name: str, con
     assert name in str(found.value)
 
 
+def test_where_refused_files_are_taken_note_of_the_others_are_read_and_every_row_is_accounted_for(tmp_path: Path) -> None:
+    good = [save(tmp_path / f"{name}.jsonl", jsonl(ROWS[start : start + 3])) for name, start in (("a", 0), ("z", 3))]
+    broken = save(tmp_path / "b.jsonl", b'{"a\n')
+    notes = save(tmp_path / "n.json", b'{"title": "x"}')
+    cut = save(tmp_path / "c.jsonl.gz", b"\x1f\x8b\x08\x00cut")
+    refused: list[str] = []
+    pool = Pool.read(good[0], broken, notes, cut, good[1], refused=lambda name, _: refused.append(name))
+    assert refused == [str(broken), str(notes), str(cut)]
+    assert list(pool.ids) == list(Pool.read(*good).ids)
+    report = pool.report
+    assert (report.read, report.kept, report.dropped, report.quarantined) == (8, 6, {"refused": 1}, {"truncated": 1})
+    assert "n.json: refused: no known format has the fields title" in report.readings()
+    with pytest.raises(PoolError, match=r"b\.jsonl") as caught:
+        Pool.read(broken, notes, cut, refused=lambda name, _: refused.append(name))
+    assert caught.value.report is not None and caught.value.report.read == 2
+    with pytest.raises(PoolError, match=r"b\.jsonl"):
+        Pool.read(*good, broken)
+
+
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PoolError, match="No such file"):
         Pool.read(tmp_path / "none.jsonl")

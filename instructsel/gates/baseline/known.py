@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from instructsel.errors import EmptyFile, NoSourceField, PoolError
 from instructsel.gates.baseline.baseline import Baseline
 from instructsel.gates.baseline.identities import WIDTH, Digests, Identities, file_digest, relative, row_digest
+from instructsel.gates.unread import Refused, UnreadFile
 from instructsel.pool.lines import Limits, Row, read_lines
 from instructsel.pool.naming import expanded
 from instructsel.pool.sources import Source, open_source
@@ -128,6 +129,10 @@ class KnownRows:
         begin, end = np.searchsorted(identities.row_file, [number, number + 1])
         return Counter(_digests(identities.row_raw[begin:end]))
 
+    def knows(self, name: str) -> bool:
+        """Whether rows of a file were passed over."""
+        return name in self.files and self.files[name].rows > 0
+
     @property
     def known(self) -> Known:
         """What was passed over."""
@@ -142,6 +147,7 @@ def read_new(
     message: Callable[[str], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
     only: Callable[[Source], Source] | None = None,
+    unread: list[UnreadFile] | None = None,
 ) -> tuple[Pool, Known]:
     """The rows of some files that the baseline does not have in the same file, as a pool, and what was passed over.
 
@@ -152,19 +158,20 @@ def read_new(
         message: gets lines on the files.
         progress: called with how many bytes of how many are read.
         only: what opened files go through first, as where git says which rows are new.
+        unread: gets the files that cannot be read as a pool, where the others are to be read all the same.
 
     Raises:
-        PoolError: a file cannot be read as a pool.
+        PoolError: a file cannot be read as a pool; with `unread`, none can.
     """
     options = baseline.reading if reading is None else reading.over(baseline.reading)
     try:
-        return _read_new(paths, baseline, options, message=message, progress=progress, only=only)
+        return _read_new(paths, baseline, options, message=message, progress=progress, only=only, unread=unread)
     except NoSourceField:
         if reading is not None and reading.source_field is not None:
             raise
         # The field is that of the baseline's rows; the new ones need not have it, and nobody asked for it.
         without_field = replace(options, source_field=None)
-        return _read_new(paths, baseline, without_field, message=message, progress=progress, only=only)
+        return _read_new(paths, baseline, without_field, message=message, progress=progress, only=only, unread=unread)
 
 
 def _read_new(
@@ -175,6 +182,7 @@ def _read_new(
     message: Callable[[str], None] | None,
     progress: Callable[[int, int], None] | None,
     only: Callable[[Source], Source] | None,
+    unread: list[UnreadFile] | None,
 ) -> tuple[Pool, Known]:
     """What `read_new` gives, with all options settled."""
     identities = baseline.identities
@@ -183,8 +191,12 @@ def _read_new(
         return nothing(paths, options), Known(unchanged)
     through = KnownRows(identities, paths)
     try:
-        pool = options.read(
-            paths, message=message, progress=progress, through=through if only is None else lambda source: through(only(source))
+        pool: Pool | None = options.read(
+            paths,
+            message=message,
+            progress=progress,
+            through=through if only is None else lambda source: through(only(source)),
+            refused=_kept(unread),
         )
     except EmptyFile:
         if not through.known.rows:
@@ -193,10 +205,20 @@ def _read_new(
     except PoolError:
         if not through.known.rows:
             raise
+        pool = None
+    if pool is None or any(through.knows(file.name) for file in unread or ()):
         # The new rows alone make no pool, as where the only one is broken: what is wrong with them is found among the others.
-        return without_known(options.read(paths, message=None, progress=progress, through=only), baseline)
+        return without_known(options.read(paths, message=None, progress=progress, through=only, refused=_kept(unread)), baseline)
     new_rows, more = without_known(pool, baseline, besides={file.number for file in through.known.files})
     return new_rows, replace(more, files=through.known.files + more.files)
+
+
+def _kept(unread: list[UnreadFile] | None) -> Refused | None:
+    """What keeps the files that this reading refuses, and not those of an earlier try."""
+    if unread is None:
+        return None
+    unread.clear()
+    return lambda name, error: unread.append(UnreadFile(name, error))
 
 
 def without_known(pool: Pool, baseline: Baseline, besides: set[int] | None = None) -> tuple[Pool, Known]:

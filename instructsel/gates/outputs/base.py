@@ -89,16 +89,17 @@ def place_of(finding: Finding, verdict: Verdict) -> Place | None:
     They leave out what stands nowhere, or refuse all of it, and look for files from the root of the checkout.
     """
     if finding.place is not None:
-        return Place(_in_checkout(finding.place.file), max(1, finding.place.line))
+        return in_checkout(finding.place)
     first = next(iter(verdict.report.formats), None)
-    return None if first is None else Place(_in_checkout(shown_path(first)), 1)
+    return None if first is None else in_checkout(Place(shown_path(first), 1))
 
 
-def _in_checkout(file: str) -> str:
-    """A file from the root of the checkout that the working folder is in; as it is named where it lies in none."""
-    here = os.getcwd()
+def in_checkout(place: Place) -> Place:
+    """A place whose file is named from the root of the checkout that the working folder is in; as it is where it lies in none."""
+    here, file = os.getcwd(), place.file
     root, path = _root_of(here), os.path.normpath(os.path.join(here, file))
-    return Path(path).relative_to(root).as_posix() if root is not None and Path(path).is_relative_to(root) else file
+    named = Path(path).relative_to(root).as_posix() if root is not None and Path(path).is_relative_to(root) else file
+    return Place(named, max(1, place.line))
 
 
 @lru_cache(maxsize=16)
@@ -127,4 +128,4 @@ def _safe(text: str) -> str:
     return shown if shown.isascii() else shown.encode("utf-8", "backslashreplace").decode()
 
 
-__all__ = ["Output", "Setting", "capped", "json_bytes", "parsed", "place_of", "plain", "shown_place"]
+__all__ = ["Output", "Setting", "capped", "in_checkout", "json_bytes", "parsed", "place_of", "plain", "shown_place"]

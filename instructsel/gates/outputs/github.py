@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import ClassVar, Final
 
-from instructsel.gates.finding import Finding
-from instructsel.gates.outputs.base import Output, Setting, place_of, plain
+from instructsel.gates.finding import Finding, Place
+from instructsel.gates.outputs.base import Output, Setting, in_checkout, place_of, plain
 from instructsel.gates.verdict import Verdict
 from instructsel.text import safe_path
 
@@ -46,7 +46,8 @@ class GitHub(Output):
         for severity, command in COMMANDS.items():
             counted = [finding for finding in verdict.findings if finding.severity == severity and finding.waived is None]
             # What was not asked comes first: a gate that looked at less than it says is worse than a row more.
-            left_out = [f"::{command}::{data(text)}" for text in _not_asked(verdict, severity)]
+            left_out = [_trouble(text, place, command) for text, place in verdict.placed_troubles if severity == "error"]
+            left_out += [f"::{command}::{data(text)}" for text in _not_asked(verdict, severity)]
             shown = left_out[:EACH]
             shown += [_line(finding, command, verdict) for finding in counted[: EACH - len(shown)]]
             more = len(left_out) + len(counted) - len(shown)
@@ -59,7 +60,7 @@ class GitHub(Output):
 
 def _not_asked(verdict: Verdict, severity: str) -> list[str]:
     """What was not asked, in sentences of a severity: an error where the gate ends with its code; nobody has to be warned of the others."""
-    texts = list(verdict.troubles) if severity == "error" else []
+    texts: list[str] = []
     skipped = []
     for result in verdict.not_asked:
         label = f"{result.check.number} {result.label}"
@@ -70,7 +71,15 @@ def _not_asked(verdict: Verdict, severity: str) -> list[str]:
     return [*texts, f"Did not run: {', '.join(skipped)}"] if skipped else texts
 
 
+def _trouble(text: str, place: Place | None, command: str) -> str:
+    return f"::{command}::{data(text)}" if place is None else f"::{command} {_where(in_checkout(place))}title=cannot be read::{data(text)}"
+
+
+def _where(place: Place) -> str:
+    return f"file={parameter(safe_path(place.file))},line={place.line},"
+
+
 def _line(finding: Finding, command: str, verdict: Verdict) -> str:
     place = place_of(finding, verdict)
-    where = "" if place is None else f"file={parameter(safe_path(place.file))},line={place.line},"
+    where = "" if place is None else _where(place)
     return f"::{command} {where}title={parameter(plain(f'{finding.check} {finding.kind}'))}::{data(finding.message)}"

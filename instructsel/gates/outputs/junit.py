@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from instructsel.gates.outputs.base import Output, Setting, capped, plain, shown_place
 from instructsel.gates.verdict import Verdict
-from instructsel.text import clean
+from instructsel.text import clean, safe_path
 
 EACH: Final = 100
 """Findings of a check that are listed."""
@@ -51,10 +51,10 @@ class JUnit(Output):
         # All suites together have no number of skipped cases in the schema.
         lines = [DECLARATION, f'{SUITES} {numbers.partition(" skipped=")[0]} time="{seconds:.3f}">']
         lines.append(f'<testsuite name="instructsel gate" {numbers} time="{seconds:.3f}">')
-        for trouble in verdict.troubles:
-            lines.append(
-                f'<testcase classname="instructsel.gate" name="reading"><error message={_attribute(trouble)} type="reading"/></testcase>'
-            )
+        for trouble, place in verdict.placed_troubles:
+            name = "reading" if place is None else f"reading {safe_path(place.file)}"
+            error = f'<error message={_attribute(trouble)} type="reading"/>'
+            lines.append(f'<testcase classname="instructsel.gate" name={_attribute(name)}>{error}</testcase>')
         for result in verdict.results:
             name = f"{result.check.number} {result.label}"
             lines.append(f'<testcase classname="instructsel.gate" name={_attribute(name)} time="{result.seconds:.3f}">')

@@ -15,7 +15,7 @@ MOST_BYTES: Final = 900_000
 LAST: Final = 5_000
 """Bytes that are left for the sentences on what is not shown."""
 EACH: Final = 50
-"""Findings of a check that are shown."""
+"""Findings of a check that are shown, and files that cannot be read."""
 MARKS: Final = {"passed": "✅", "failed": "❌", "skipped": "⏭️ skipped", "crashed": "💥 crashed"}
 BESIDE: Final = "⚠️"
 """The mark of a check that failed and does not fail the gate."""
@@ -64,8 +64,10 @@ class Markdown(Output):
         """Checks first, then findings while there is room."""
         page, failing = _Page(), verdict.failing(setting.fail_on)
         page.take(f"## instructsel gate: {verdict.outcome(setting.fail_on)}", "", cell(verdict.report.sentence()), "")
-        for trouble in verdict.troubles:
+        for trouble in verdict.troubles[:EACH]:
             page.take(f"Not complete: {cell(trouble, 600)}", "")
+        if len(verdict.troubles) > EACH:
+            page.take(f"Not complete: {len(verdict.troubles) - EACH:,} more.", "")
         page.take(HEAD, "| --- | --- | --- | --- |")
         listed = [
             page.take(

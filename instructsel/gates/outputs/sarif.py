@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from instructsel.gates.checks.base import Result
 from instructsel.gates.finding import SEVERITIES, Finding, Place
-from instructsel.gates.outputs.base import Output, Setting, capped, json_bytes, parsed, place_of, plain, shown_place
+from instructsel.gates.outputs.base import Output, Setting, capped, in_checkout, json_bytes, parsed, place_of, plain, shown_place
 from instructsel.gates.verdict import Verdict
 from instructsel.text import safe_path, without_keys
 
@@ -66,7 +66,15 @@ class Sarif(Output):
             }
             for result in verdict.not_asked
         ]
-        notes += [{"level": "error", "message": {"text": plain(trouble)}, "descriptor": {"id": "reading"}} for trouble in verdict.troubles]
+        notes += [
+            {
+                "level": "error",
+                "message": {"text": plain(trouble)},
+                "descriptor": {"id": "reading"},
+                **_located(place and in_checkout(place)),
+            }
+            for trouble, place in verdict.placed_troubles
+        ]
         if more:
             where = f" All of them: {safe_path(setting.findings)}." if setting.findings else ""
             notes.append({"level": "note", "message": {"text": f"{more:,} more findings are not in this file.{where}"}})
@@ -108,9 +116,13 @@ def _result(finding: Finding, rule: int, place: Place | None) -> dict[str, Any]:
         # GitHub compares by the first alone, whose form is a digest and a number.
         "partialFingerprints": {"primaryLocationLineHash": f"{finding.fingerprint}:1", "instructsel/v1": finding.fingerprint},
     }
-    if place is not None:
-        result["locations"] = [{"physicalLocation": {"artifactLocation": {"uri": uri(place.file)}, "region": {"startLine": place.line}}}]
-    return result
+    return result | _located(place)
+
+
+def _located(place: Place | None) -> dict[str, Any]:
+    if place is None:
+        return {}
+    return {"locations": [{"physicalLocation": {"artifactLocation": {"uri": uri(place.file)}, "region": {"startLine": place.line}}}]}
 
 
 def uri(path: str) -> str:

@@ -339,9 +339,26 @@ def test_a_file_that_is_no_pool_stays_one() -> None:
     made("a.jsonl").write("pool.baseline")
     Path("b.jsonl").write_text("{broken\n")
     change = read_change(["b.jsonl"], baseline="pool.baseline")
-    assert change.unread is not None
+    assert [file.name for file in change.unread] == ["b.jsonl"] and change.n_rows == 1
     with pytest.raises(PoolError, match=r"no file absent|There is no file|No such file"):
         read_change(["absent.jsonl"], baseline="pool.baseline")
+
+
+def test_beside_a_file_that_is_no_pool_rows_that_are_known_are_passed_over_and_new_ones_are_not() -> None:
+    written(Path("a.jsonl"), rows(6))
+    made("a.jsonl").write("pool.baseline")
+    Path("b.jsonl").write_text("{broken\n")
+    change = read_change(["a.jsonl", "b.jsonl"], baseline="pool.baseline")
+    assert [file.name for file in change.unread] == ["b.jsonl"] and (change.n_rows, change.known.rows, len(change.rows)) == (1, 6, 0)
+    written(Path("a.jsonl"), rows(8))
+    change = read_change(["a.jsonl", "b.jsonl"], baseline="pool.baseline")
+    assert [file.name for file in change.unread] == ["b.jsonl"] and [row.place.line for row in change.rows] == [7, 8]
+    # The one new row of a file is broken: that row is what is wrong, and not the file.
+    with open("a.jsonl", "w") as file:
+        file.write("".join(json.dumps(row) + "\n" for row in rows(6)) + "{broken\n")
+    written(Path("c.jsonl"), rows(9)[8:])
+    change = read_change(["a.jsonl", "c.jsonl"], baseline="pool.baseline")
+    assert not change.unread and (change.n_rows, change.known.rows, len(change.rows)) == (2, 6, 1)
 
 
 def test_a_broken_baseline_leaves_the_rows_to_be_looked_at() -> None:

@@ -1,0 +1,58 @@
+"""Files of a change that are no pool: the others are looked at all the same, and the gate is no pass."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from instructsel.errors import PoolError
+from instructsel.pool import hub
+from instructsel.pool.naming import STDIN, expanded, is_here
+
+Refused = Callable[[str, PoolError], None]
+"""Called with the name of a file that cannot be read, and why; see `Pool.read`."""
+
+
+@dataclass(frozen=True)
+class UnreadFile:
+    """A file, or a folder, that cannot be read as a pool."""
+
+    name: str
+    error: PoolError
+    """Why."""
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether nothing of that name is there."""
+        return self.name != STDIN and not self.name.startswith(hub.HUB) and not is_here(self.name)
+
+    @property
+    def line(self) -> str:
+        """Why, and what to do, with the file by its name from the working folder."""
+        return self.error.line.replace(f"{Path.cwd()}{os.sep}", "")
+
+
+def without_unread_folders(paths: Sequence[str], refused: Refused) -> list[str]:
+    """The paths without the folders that hold no file of a pool, of which `refused` is told.
+
+    Raises:
+        PoolError: there is nothing else.
+    """
+    kept: list[str] = []
+    fault: PoolError | None = None
+    for path in paths:
+        try:
+            expanded(path)
+        except PoolError as error:
+            fault = fault or error
+            refused(path, error)
+        else:
+            kept.append(path)
+    if fault is not None and not kept:
+        raise fault
+    return kept
+
+
+__all__ = ["Refused", "UnreadFile", "without_unread_folders"]

@@ -225,7 +225,7 @@ def tokenizer_missing() -> str | None:
 
 def package_missing() -> str | None:
     """What brings the library that tells languages; None where it is installed."""
-    from instructsel.gates.languages import LIBRARIES, identifier
+    from instructsel.gates.wording.languages import LIBRARIES, identifier
 
     if find_spec(LIBRARIES[LIBRARY]) is not None:
         # Not loaded before a row needs it.
@@ -257,7 +257,7 @@ def languages_of(pool: Pool) -> list[str]:
     Raises:
         MissingExtra: the library is not installed.
     """
-    from instructsel.gates.languages import identifier
+    from instructsel.gates.wording.languages import identifier
 
     tell = identifier(LIBRARY, "The language of rows").of
     answers = (tell(example.response) for example in pool.examples())

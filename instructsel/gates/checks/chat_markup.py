@@ -10,8 +10,8 @@ from typing import ClassVar, Final
 
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.sieve import sieve_of_passages
-from instructsel.gates.texts import FENCE, Passage, around, passages
+from instructsel.gates.wording.sieve import sieve_of_passages
+from instructsel.gates.wording.texts import FENCE, Passage, around, passages
 
 CONTROL: Final = re.compile(
     r"<[|｜][A-Za-z][\w▁ .:/-]{0,40}[|｜]>|<[|｜]\d{1,6}[|｜]>|\[/?INST\]|<</?SYS>>|\[/?(?:AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|SYSTEM_PROMPT)\]"

@@ -12,10 +12,10 @@ from typing import ClassVar, Final
 from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.endings import GUESSES, MID_WORD, MUST_FOLLOW, NO_SIGN, ends_in_words, is_code, unfinished
-from instructsel.gates.sieve import sieve_of_passages
-from instructsel.gates.texts import Answer, answers, around, passages
-from instructsel.gates.word_cuts import Vocabulary, last_part
+from instructsel.gates.wording.endings import GUESSES, MID_WORD, MUST_FOLLOW, NO_SIGN, ends_in_words, is_code, unfinished
+from instructsel.gates.wording.sieve import sieve_of_passages
+from instructsel.gates.wording.texts import Answer, answers, around, passages
+from instructsel.gates.wording.word_cuts import Vocabulary, last_part
 
 AT_CEILING: Final = "without a sign at the length at which many others end"
 LEAST_ROWS: Final = 200

@@ -10,8 +10,8 @@ from typing import ClassVar, Final
 from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.endings import ENDS, is_code
-from instructsel.gates.texts import answers
+from instructsel.gates.wording.endings import ENDS, is_code
+from instructsel.gates.wording.texts import answers
 
 SHINGLE: Final = 5
 """Words of a shingle."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.texts import answers
+from instructsel.gates.wording.texts import answers
 
 
 @dataclass(frozen=True)

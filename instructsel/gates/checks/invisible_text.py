@@ -11,8 +11,8 @@ from typing import ClassVar, Final
 
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.sieve import sieve_of_passages
-from instructsel.gates.texts import Passage, around, passages
+from instructsel.gates.wording.sieve import sieve_of_passages
+from instructsel.gates.wording.texts import Passage, around, passages
 
 CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
 SUSPECTS: Final = re.compile(

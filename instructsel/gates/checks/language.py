@@ -9,9 +9,9 @@ from typing import ClassVar, Literal
 from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.endings import is_code
-from instructsel.gates.languages import alike, has_sentences, identified_texts, identifier, named
-from instructsel.gates.texts import answers
+from instructsel.gates.wording.endings import is_code
+from instructsel.gates.wording.languages import alike, has_sentences, identified_texts, identifier, named
+from instructsel.gates.wording.texts import answers
 
 NEEDED_BY = "The check language"
 

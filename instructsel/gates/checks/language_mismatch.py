@@ -10,10 +10,18 @@ from typing import ClassVar, Final, Literal
 from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.endings import is_code
-from instructsel.gates.languages import ENGLISH_TEXT, IdentifiedTexts, alike, has_sentences, identified_texts, identifier, is_short_english
-from instructsel.gates.scripts import is_partly_in
-from instructsel.gates.texts import Answer, answers
+from instructsel.gates.wording.endings import is_code
+from instructsel.gates.wording.languages import (
+    ENGLISH_TEXT,
+    IdentifiedTexts,
+    alike,
+    has_sentences,
+    identified_texts,
+    identifier,
+    is_short_english,
+)
+from instructsel.gates.wording.scripts import is_partly_in
+from instructsel.gates.wording.texts import Answer, answers
 
 NEEDED_BY: Final = "The check language-mismatch"
 ANY_LANGUAGE: Final = re.compile(

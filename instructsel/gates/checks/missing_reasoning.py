@@ -9,8 +9,8 @@ from typing import ClassVar, Final
 from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.reasoning import thought_of
-from instructsel.gates.thinking_mode import Mode, mode_of
+from instructsel.gates.turns.reasoning import thought_of
+from instructsel.gates.turns.thinking_mode import Mode, mode_of
 
 SOME: Final = 0.02
 """Share of rows from which those with reasoning, or without, are no exception."""

@@ -10,9 +10,9 @@ from typing import ClassVar, Literal, Self
 from instructsel.extras import require
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.personal import ENTITIES, LIBRARIES, NEEDED_BY, entities_in
-from instructsel.gates.sieve import sieve_of_passages
-from instructsel.gates.texts import disjoint, hidden_around, passages
+from instructsel.gates.wording.personal import ENTITIES, LIBRARIES, NEEDED_BY, entities_in
+from instructsel.gates.wording.sieve import sieve_of_passages
+from instructsel.gates.wording.texts import disjoint, hidden_around, passages
 
 
 @dataclass(frozen=True)

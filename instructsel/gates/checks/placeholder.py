@@ -9,8 +9,8 @@ from typing import ClassVar, Final
 
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.endings import is_code
-from instructsel.gates.texts import Answer, answers, around, without_fences
+from instructsel.gates.wording.endings import is_code
+from instructsel.gates.wording.texts import Answer, answers, around, without_fences
 
 SURE: Final = frozenset(
     [

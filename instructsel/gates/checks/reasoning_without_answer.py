@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.reasoning import thought_of
+from instructsel.gates.turns.reasoning import thought_of
 
 
 @dataclass(frozen=True)

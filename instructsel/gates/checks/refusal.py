@@ -11,12 +11,12 @@ from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
 from instructsel.gates.checks.self_reference import is_dialogue, spoken
-from instructsel.gates.evading import ABOUT_A_TEXT, LONGEST, evades
-from instructsel.gates.phrases import Held, folded
-from instructsel.gates.refusal_phrases import ABROAD, ANYWHERE, CLOSING, OPENING, SHORT
-from instructsel.gates.sieve import sieve_of_answers
-from instructsel.gates.texts import answers, around
-from instructsel.gates.tool_limits import of_tools
+from instructsel.gates.wording.evading import ABOUT_A_TEXT, LONGEST, evades
+from instructsel.gates.wording.phrases import Held, folded
+from instructsel.gates.wording.refusal_phrases import ABROAD, ANYWHERE, CLOSING, OPENING, SHORT
+from instructsel.gates.wording.sieve import sieve_of_answers
+from instructsel.gates.wording.texts import answers, around
+from instructsel.gates.wording.tool_limits import of_tools
 
 WORDS: Final = frozenset(word for phrases in (OPENING, ANYWHERE, SHORT, ABROAD) for word in phrases.words)
 """Those of all phrases; a closing's are an opening's."""

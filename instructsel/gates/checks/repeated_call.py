@@ -9,7 +9,7 @@ from typing import ClassVar
 from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.tools import CallMade, exchanges, has_tools, signature
+from instructsel.gates.turns.tools import CallMade, exchanges, has_tools, signature
 from instructsel.text import neutral
 
 

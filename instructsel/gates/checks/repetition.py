@@ -11,10 +11,10 @@ from typing import ClassVar, Final
 from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.loops import loop_of, repeated_share
-from instructsel.gates.repeating import may_loop
-from instructsel.gates.sieve import few_of
-from instructsel.gates.texts import answers, around
+from instructsel.gates.wording.loops import loop_of, repeated_share
+from instructsel.gates.wording.repeating import may_loop
+from instructsel.gates.wording.sieve import few_of
+from instructsel.gates.wording.texts import answers, around
 
 WANTED: Final = re.compile(
     r"\brepeat(?:ed|ing|edly|ing)?\b|\b(?:write|say|print|type|output|list|copy|paste|display)\b[^.\n]{0,80}\btimes\b|\bover and over\b",

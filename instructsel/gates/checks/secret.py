@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Final, Literal
 from instructsel.extras import require
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.sieve import sieve_of_passages
-from instructsel.gates.texts import disjoint, hidden_around, passages
+from instructsel.gates.wording.sieve import sieve_of_passages
+from instructsel.gates.wording.texts import disjoint, hidden_around, passages
 from instructsel.secret_patterns import Secret, is_placeholder, secrets_in
 
 DETECTORS: Final = {

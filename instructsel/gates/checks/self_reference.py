@@ -10,10 +10,10 @@ from typing import ClassVar, Final
 
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.phrases import Phrases, folded
-from instructsel.gates.sieve import sieve_of_answers
-from instructsel.gates.texts import answers, around
-from instructsel.gates.tool_limits import of_tools
+from instructsel.gates.wording.phrases import Phrases, folded
+from instructsel.gates.wording.sieve import sieve_of_answers
+from instructsel.gates.wording.texts import answers, around
+from instructsel.gates.wording.tool_limits import of_tools
 
 MODEL: Final = r"(?:(?:large |text[- ]based |computer[- ]based |virtual |conversational )?(?:ai|a\.i\.|artificial intelligence|language)[ -]?(?:language )?(?:powered |based )?(?:model|assistant|chat ?bot|bot|system|program|entity|tool|agent|being)?)"
 MAKERS: Final = r"(?:open ?ai|anthropic|google(?: deepmind)?|deepmind|meta(?: ai)?|mistral(?: ai)?|alibaba(?: cloud)?|deepseek|microsoft|baidu|zhipu(?: ai)?|moonshot(?: ai)?|xai|cohere|tencent|bytedance|01\.ai|ai2|(?:the )?allen institute for ai|inflection(?: ai)?|amazon|nvidia|stability ai|perplexity|minimax|hugging ?face|iflytek)"

@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.texts import answers
+from instructsel.gates.wording.texts import answers
 from instructsel.pool.writing_systems import UNSEGMENTED
 from instructsel.text import is_blank
 

@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from instructsel.gates.change import Change, ChangedRow
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.json_schema import misfits
-from instructsel.gates.tools import CallMade, Declared, declared, exchanges, has_tools, mentions
+from instructsel.gates.turns.json_schema import misfits
+from instructsel.gates.turns.tools import CallMade, Declared, declared, exchanges, has_tools, mentions
 from instructsel.text import neutral
 
 

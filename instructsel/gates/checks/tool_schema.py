@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.tools import declared, has_tools
+from instructsel.gates.turns.tools import declared, has_tools
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.tools import exchanges, has_tools
+from instructsel.gates.turns.tools import exchanges, has_tools
 
 FIXES: Final = {
     "unanswered": "Put the result behind the call, or take the call out.",

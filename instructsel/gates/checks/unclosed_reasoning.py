@@ -8,8 +8,8 @@ from typing import ClassVar, Final
 
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.reasoning import Fault, thought_of
-from instructsel.gates.texts import around
+from instructsel.gates.turns.reasoning import Fault, thought_of
+from instructsel.gates.wording.texts import around
 from instructsel.pool.message import ANSWERS
 from instructsel.text import neutral
 

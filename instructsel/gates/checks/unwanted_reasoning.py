@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.reasoning import thought_of
-from instructsel.gates.thinking_mode import Mode, mode_of
+from instructsel.gates.turns.reasoning import thought_of
+from instructsel.gates.turns.thinking_mode import Mode, mode_of
 from instructsel.pool.message import ANSWERS
 
 

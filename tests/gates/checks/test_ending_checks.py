@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from instructsel.gates.endings import unfinished
-from instructsel.gates.loops import loop_of
+from instructsel.gates.wording.endings import unfinished
+from instructsel.gates.wording.loops import loop_of
 from tests.gates.checks.asking import dialogue, flagged, flags, hits, row
 
 PARAGRAPH = "The harbor has two basins. The larger one was built in 1865, and it holds forty ships. A lock keeps the water in."

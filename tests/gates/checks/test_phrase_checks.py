@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from instructsel.gates.phrases import folded
+from instructsel.gates.wording.phrases import folded
 from tests.gates.checks.asking import dialogue, flagged, flags, hits, row
 
 REFUSALS = [

@@ -16,7 +16,7 @@ from instructsel.gates.config import ConfiguredCheck, GateConfig
 from instructsel.gates.gate import gate
 from instructsel.gates.outputs.base import Setting
 from instructsel.gates.outputs.registry import outputs
-from instructsel.gates.texts import disjoint, hidden_around
+from instructsel.gates.wording.texts import disjoint, hidden_around
 from instructsel.pool.pool import Pool
 from instructsel.secret_patterns import PATTERNS, secrets_in
 from instructsel.text import masked, masked_excerpt

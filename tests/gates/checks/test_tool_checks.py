@@ -11,7 +11,7 @@ from instructsel.gates.checks.repeated_call import RepeatedCall
 from instructsel.gates.checks.tool_arguments import ToolArguments
 from instructsel.gates.checks.tool_schema import ToolSchema
 from instructsel.gates.checks.unanswered_call import UnansweredCall
-from instructsel.gates.json_schema import misfits
+from instructsel.gates.turns.json_schema import misfits
 from tests.gates.checks.hits_of import hits_of, is_hit, keys_of, turns
 
 PARAMETERS: dict[str, Any] = {

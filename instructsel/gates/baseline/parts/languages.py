@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.gates.baseline.base import Built, Order, Part, Request
-from instructsel.gates.languages import LIBRARIES
 from instructsel.gates.measures import LIBRARY, languages_of
+from instructsel.gates.wording.languages import LIBRARIES
 
 if TYPE_CHECKING:
     from instructsel.pool.pool import Pool

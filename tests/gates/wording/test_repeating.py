@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from instructsel.gates import repeating
-from instructsel.gates.loops import loop_of, repeated_share
-from instructsel.gates.repeating import may_loop
+from instructsel.gates.wording import repeating
+from instructsel.gates.wording.loops import loop_of, repeated_share
+from instructsel.gates.wording.repeating import may_loop
 
 SETTINGS = ((4, 20, 0.5), (2, 4, 0.1), (3, 40, 0.9), (4, 20, 0.0), (2, 20, 1.0))
 

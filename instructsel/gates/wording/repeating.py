@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsel.gates.loops import GRAM, LONG_WORD
+from instructsel.gates.wording.loops import GRAM, LONG_WORD
 from instructsel.neighbors.word_hashes import END, AsciiHashes, Spans, Words, batches, mixed, runs
 
 BATCH: Final = 1 << 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from instructsel.gates.evading import LONGEST, evades
+from instructsel.gates.wording.evading import LONGEST, evades
 from tests.gates.checks.asking import flags, row
 
 QUESTION = "Who owns the larger basin of the harbor?"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from instructsel.gates.sieve import FEW, Sieve
+from instructsel.gates.wording.sieve import FEW, Sieve
 
 
 def test_a_text_that_holds_a_word_or_a_pattern_is_likely_and_one_beyond_ascii_is_wherever_capitals_count():

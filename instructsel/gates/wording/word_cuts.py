@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, Self
 
-from instructsel.gates.english import ENGLISH, USUAL
+from instructsel.gates.wording.english import ENGLISH, USUAL
 
 WORD: Final = re.compile(r"[a-z]{2,}")
 LAST: Final = re.compile(r"(?<![^\s(\"'“‘/*_-])[a-z]{2,}$")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from instructsel.gates.phrases import Phrases
+from instructsel.gates.wording.phrases import Phrases
 
 ADVERB: Final = r"(?:(?:unfortunately|sadly|regrettably|however|simply|just|really|honestly|also|currently|still|not|therefore|thus|ethically|legally|knowingly|directly|in good conscience),? ){0,2}"
 NOT_ABLE: Final = (

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsel.gates.english import ENGLISH, FOREIGN, USUAL
+from instructsel.gates.wording.english import ENGLISH, FOREIGN, USUAL
 from instructsel.neighbors.word_hashes import END, batches
 
 BATCH: Final = 1 << 20

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from instructsel.gates.json_schema import faults
+from instructsel.gates.turns.json_schema import faults
 from instructsel.pool.example import Example
 from instructsel.pool.json_text import parsed
 from instructsel.pool.message import Json, Message, ToolCall

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from instructsel.gates.english import ENGLISH, ONWARD
-from instructsel.gates.texts import FENCE
+from instructsel.gates.wording.english import ENGLISH, ONWARD
+from instructsel.gates.wording.texts import FENCE
 
 TAIL: Final = 2_000
 """Characters at the end of a text that are looked at for sentences."""

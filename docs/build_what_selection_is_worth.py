@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -319,7 +320,7 @@ def stage_4() -> list[str]:
         "",
         f"{len(losses)} models on random halves of {protocol()['stage_4']['rows']} Dolly rows; their bits per byte have a standard deviation of {statistics.stdev(losses.values()):.5f}. "
         "Spearman's correlation of the mean of an indicator over a half with the half's loss, with a 95 % bootstrap interval over pairs of halves (linear datamodeling score); "
-        f"negative where higher values go with a lower loss. {said}, none of them corrected for the {len(names)} that were asked.",
+        f"negative where higher values go with a lower loss; of rules the value is the loss that they predict. {said}, none of them corrected for the {len(names)} that were asked.",
         "",
         *table(
             ["mean over a half", "correlation with the loss"],
@@ -341,13 +342,38 @@ def stage_3() -> list[str]:
     n_models = sum(map(len, bins.values()))
     if len(there) < n_models:
         return ["## Fifths", "", f"Not complete yet: {len(there)} of {n_models} models.", ""]
+    learned = {run["arm"]: run["loss_tokens"] for run in stage.trained}
     rows = []
     for indicator, arms in bins.items():
         values = [stage.mean(arm) for arm in arms]
         r = spearman(np.arange(len(values), dtype=float), np.array(values))
-        rows.append([named(indicator), *(f"{value:.4f}" for value in values), f"{r:+.1f}"])
-    header = ["sorted by", *(f"fifth {number + 1}" for number in range(protocol()["stage_3"]["bins"])), "Spearman"]
-    return ["## Fifths of a pool, by indicator", "", "Bits per byte of one model a fifth, the lowest values first.", "", *table(header, rows)]  # fmt: skip
+        cells = [f"{value:.4f}" + (f" ({learned[arm]:,})" if arm in learned else "") for arm, value in zip(arms, values, strict=True)]
+        rows.append([named(indicator) + (", farthest first" if indicator.startswith("knn") else ""), *cells, f"{r:+.1f}"])
+    n_bins = protocol()["stage_3"]["bins"]
+    surest = 2 / math.factorial(n_bins)
+    return [
+        "## Fifths of a pool, by indicator",
+        "",
+        f"The candidates of {POOLS[protocol()['stage_3']['pool']]} in the order in which selection would take them, cut in fifths, and one model on each: "
+        f"a drawn order of its rows, up to {protocol()['pools']['tokens']:,} tokens. Bits per byte, and in brackets the tokens of answers that it learned from; "
+        f"the correlation is positive where rows taken earlier give a lower loss. {spread()}",
+        "",
+        *table(["sorted by", *(f"fifth {number + 1}" for number in range(n_bins)), "Spearman"], rows),
+        f"Five models cannot show much: even of five in perfect order the exact p is {surest:.3f}, and {min(1.0, surest * len(bins)):.3f} corrected for the {len(bins)} that were asked. "
+        "So this table describes, and decides nothing.",
+        "",
+    ]
+
+
+def spread() -> str:
+    """How far random subsets of the pool of stage 3 lie apart at the same tokens."""
+    stage = Stage(f"stage_1_{protocol()['stage_3']['pool']}")
+    losses = [value for (arm, _, _), value in stage.losses().items() if arm == RANDOM] if stage.exists else []
+    if len(losses) < 2:
+        return ""
+    return (
+        f"{len(losses)} models on random subsets of the same pool, at as many tokens, lie between {min(losses):.4f} and {max(losses):.4f}."
+    )
 
 
 def is_finished(pool: str) -> bool:

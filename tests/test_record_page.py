@@ -175,8 +175,23 @@ def test_fifths_are_told_when_all_their_models_are_there(tmp_path: Path, page: M
     Verification.of(runs[:-1]).write(tmp_path / "stage_3.parquet")
     assert page.stage_3()[2] == f"Not complete yet: {len(arms) - 1} of {len(arms)} models."
     Verification.of(runs).write(tmp_path / "stage_3.parquet")
-    rows = [line for line in page.stage_3() if line.startswith("| ") and "fifth" not in line and "---" not in line]
+    (tmp_path / "stage_3.trained.json").write_text(
+        json.dumps([{"arm": arm, "loss_tokens": 1000 + place} for place, arm in enumerate(arms)])
+    )
+    told = page.stage_3()
+    rows = [line for line in told if line.startswith("| ") and "fifth" not in line and "---" not in line]
     assert len(rows) == len(settings["indicators"]) and all(row.split("|")[-2].strip() == "-1.0" for row in rows)
+    # What a model learned from stands beside its loss.
+    assert all(f"({1000 + place:,})" in rows[place // settings["bins"]] for place in range(len(arms)))
+    # Of five in a row, the surest order of 120 and its reverse.
+    assert any(f"the exact p is {2 / 120:.3f}, and {4 * 2 / 120:.3f} corrected for the 4" in line for line in told)
+
+
+def test_what_indicators_say_of_halves_is_their_own_value() -> None:
+    """Selection ranks by the negative of most: none of these can be negative itself."""
+    predicted = json.loads((PAGE.RESULTS / "stage_4.predicted.json").read_text())
+    for half, values in predicted.items():
+        assert all(values[name] > 0 for name in ("len", "len_in", "mtld", "knn_6", "ppl", "ifd", "tokens")), half
 
 
 def test_the_page_is_made_of_the_results() -> None:

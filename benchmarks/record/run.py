@@ -43,6 +43,8 @@ STAGES: Final = ("stage_0", "pilot", "stage_1", "stage_4", "stage_2", "stage_3")
 MATCHED: Final = "length-matched to "
 """How the arm of random rows with a method's response lengths is called."""
 INDICATORS: Final = ("len", "len_in", "mtld", "knn_6", "plausibility", "ppl", "ifd")
+RULES: Final = ("our-rule", "eq4-without-reward")
+"""Of what is ranked by, those that say a loss."""
 BY_LENGTH: Final = ("len",)
 UNTOUCHED: Final = "untouched"
 Label = tuple[str, int, int]
@@ -279,11 +281,15 @@ class Record:
         yield Work("stage_4", settings["pool"], tuple(runs), self.recipe(), tasks=False)
 
     def predict(self, pool: Path, halves: Mapping[str, Path]) -> None:
-        """Write what every indicator and rule says of every half: the mean over its rows, rows without a value left out."""
+        """Write what every indicator and rule says of every half: the mean over its rows, rows without a value left out.
+
+        A rule says a loss; an indicator its own value, and a way toward a target how near a row is: of these, selection ranks by the negative.
+        """
         target = self.results / "stage_4.predicted.json"
         if target.exists():
             return
-        values = {name: {line: value for value, line in self.values(pool, name)} for name in self.decided["stage_4"]["indicators"]}
+        signs = {name: 1.0 if name in RULES else -1.0 for name in self.decided["stage_4"]["indicators"]}
+        values = {name: {line: sign * value for value, line in self.values(pool, name)} for name, sign in signs.items()}
         predicted: dict[str, dict[str, float]] = {}
         for arm, half in halves.items():
             lines = half.read_text().splitlines()
@@ -302,7 +308,8 @@ class Record:
         return target
 
     def values(self, pool: Path, indicator: str) -> list[tuple[float, str]]:
-        """The candidates with what an indicator or a rule says of them, the lowest first; lines without a value are left out."""
+        """The candidates with what selection ranks them by, in its order: by a rule the lowest loss first, by an indicator or toward a target the highest
+        value first, whose negative stands here. Lines without a value are left out."""
         scores = self.scored(pool, INDICATORS)
         toward = ("--target", self.material.target(), "--target-model", self.material.base)
         ranking: dict[str, Sequence[str | Path]] = {

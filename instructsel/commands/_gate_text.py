@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from instructsel.errors import EnvironmentFault
+from instructsel.gates.verdict import MEANINGS
 from instructsel.text import HIDDEN, clean, counted, excerpt, without_keys, wrapped
 
 if TYPE_CHECKING:
@@ -24,15 +25,6 @@ WAIVERS: Final = 10
 """Waivers of a kind that are listed."""
 TROUBLES: Final = 20
 """Files that cannot be read that are listed."""
-MEANINGS: Final = {
-    0: "the rows may join",
-    1: "the rows may not join",
-    2: "a check cannot run with these settings",
-    3: "a file, the baseline or too many rows cannot be read",
-    4: "a check could not run here, or crashed",
-    5: "there is nothing to check",
-}
-"""Exit code → what it means."""
 
 
 def lines(verdict: Verdict, *, fail_on: str, most: int, findings: str | None) -> list[str]:

@@ -66,12 +66,14 @@ def command(
     beside = _read_beside(settings, checks.config)
     added = None if checks.diff is None else _added(checks.diff, files, settings, reading, beside)
     names = (_named(files) if files else _configured_files(settings)) if added is None else [*added.files, *added.unread]
+    notes = [*_unmatched_notes(files, settings), *((added.statement(), *added.notes) if added is not None else ())]
     outputs.check([*names, *read_files(names), *beside])
     say(f"Checks: {settings.where or 'the default ones; no gate.toml and no [tool.instructsel.gate] here'}", quiet=quiet)
-    for line in (added.statement(), *added.notes) if added is not None else ():
+    for line in notes:
         say(line, quiet=quiet)
     with _company(names, settings, added) as company:
         change = _read(names, reading, settings, outputs, added=added, quiet=quiet)
+        change = replace(change, notes=(*notes, *change.notes))
         if added is not None and not (files or settings.data.get("new")):
             # All changed data files were looked at, of which some may be none of a pool.
             for file in change.unread:
@@ -94,35 +96,52 @@ def _configured_files(settings: GateConfig) -> list[str]:
         raise UsageError("No file is named.", fix="For example: instructsel gate new.jsonl; or name files in [data] new of gate.toml.")
     names = settings.files()
     if not names:
-        raise NothingToDo(f"{_no_file(settings)}.", fix="There is nothing to check.")
+        raise NothingToDo(
+            f"No file is there that [data] new of {settings.where} names: {', '.join(settings.data['new'])}.",
+            fix="There is nothing to check. If files should be there, correct the pattern.",
+        )
     return names
 
 
-def _no_file(settings: GateConfig) -> str:
-    """That the patterns of the configuration are like no file."""
-    return f"No file is there that [data] new of {settings.where} names: {', '.join(settings.data.get('new', ()))}"
+def _unmatched_notes(files: list[str] | None, settings: GateConfig) -> list[str]:
+    """Which of the patterns that are looked for are like no file now."""
+    from instructsel.pool.naming import is_pattern, unmatched
+
+    lacking, folder = (unmatched(files), None) if files else (settings.unmatched(), settings.folder)
+    where = "" if files else f" ([data] new of {settings.where})"
+    return [f"{'No file is like' if is_pattern(name, folder) else 'No data file is in'} {name}{where}." for name in lacking]
 
 
 def _added(base: str, files: list[str] | None, settings: GateConfig, reading: Any, beside: list[str]) -> NewRows:
     """The rows that the branch adds to the files that are named, else to those of the configuration, else to all data files.
 
     Raises:
-        UsageError: there is no such commit, or this is no repository.
+        UsageError: there is no such commit, this is no repository, or a pattern never named a file.
     """
-    from instructsel.gates.git_range import new_rows
+    from instructsel.gates.git_range import never_named, new_rows
     from instructsel.pool.lines import Limits
-    from instructsel.pool.naming import is_pattern, matched, matches_pattern
+    from instructsel.pool.naming import is_pattern, matched, matches_pattern, unmatched
 
     limits = None if reading is None else Limits(duplicate_key=reading.duplicate_key)
     judges = [Path(name) for name in beside]
     if files:
         patterns = [name for name in files if is_pattern(name)]
-        return new_rows(
+        added = new_rows(
             base, matched(files), limits=limits, is_named=lambda path: any(matches_pattern(name, path) for name in patterns), beside=judges
         )
-    names = settings.files() if settings.data.get("new") else None
-    added = new_rows(base, names, limits=limits, is_named=settings.names_file, beside=judges)
-    return added if names != [] else replace(added, notes=(*added.notes, f"{_no_file(settings)}."))
+        lacking, folder, where = unmatched(files), None, ""
+    else:
+        names = settings.files() if settings.data.get("new") else None
+        added = new_rows(base, names, limits=limits, is_named=settings.names_file, beside=judges)
+        lacking, folder, where = settings.unmatched(), settings.folder, f", which [data] new of {settings.where} names"
+    never = never_named(base, lacking, folder) if lacking else []
+    if never:
+        # A gate that never looks at a row would pass for ever.
+        raise UsageError(
+            f"No file of this branch or of {base} is or ever was like {', '.join(never)}{where}: no row would ever be looked at.",
+            fix="Correct it; where it is right, commit the first file with it.",
+        )
+    return added
 
 
 def _named(files: list[str]) -> list[str]:
@@ -165,9 +184,11 @@ def _read(
     except EmptyFile as error:
         raise NothingToDo(error.message, fix="There is nothing to check.") from error
     outputs.check_rows(change.pool)
-    if change.baseline is not None:
-        say(change.known.statement(change.baseline.identities) or "No row is in the baseline already, in the same file.", quiet=quiet)
-    return change
+    if change.baseline is None:
+        return change
+    statement = change.known.statement(change.baseline.identities) or "No row is in the baseline already, in the same file."
+    say(statement, quiet=quiet)
+    return replace(change, notes=(statement,))
 
 
 def _company(names: list[str], settings: GateConfig, added: NewRows | None) -> AbstractContextManager[Company | None]:
@@ -208,7 +229,8 @@ def _end(verdict: Verdict, outputs: Outputs, *, most: int, quiet: bool, is_liste
         say(line, quiet=quiet)
     code = verdict.exit_code(fail_on)
     if code not in (0, Negative.exit_code):
-        for line in note(text.sentence(verdict, fail_on), label="error: "):
+        # A change without a row is nobody's error.
+        for line in note(text.sentence(verdict, fail_on), label="note:  " if code == NothingToDo.exit_code else "error: "):
             write(line, err=True)
     if code:
         raise typer.Exit(code)

@@ -70,6 +70,8 @@ class Change:
     """Why the baseline that was named is none."""
     unread: tuple[UnreadFile, ...] = ()
     """The files that are no pool: no row of them is an example, and nobody can look at one."""
+    notes: tuple[str, ...] = ()
+    """What to know of which rows are looked at, in sentences: since which commit, what is left out, what the branch changes of its own gate."""
     folder: Path = field(default_factory=Path.cwd)
     """Where the relative paths of a configuration begin."""
     answered: dict[str, list[Hit]] = field(default_factory=dict, repr=False)

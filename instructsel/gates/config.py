@@ -45,7 +45,7 @@ from instructsel.gates.checks.registry import checks as all_checks
 from instructsel.gates.checks.unreadable_row import UnreadableRow
 from instructsel.gates.finding import SEVERITIES
 from instructsel.gates.waivers import Waiver
-from instructsel.pool.naming import is_here, is_pattern, matched, matches_pattern
+from instructsel.pool.naming import is_here, is_pattern, matched, matches_pattern, unmatched
 from instructsel.shapes import Misfit, checked
 from instructsel.structured import Refusal, read_bytes, read_toml
 
@@ -265,6 +265,10 @@ class GateConfig:
             else:
                 files.append(str(self.folder / name))
         return list(dict.fromkeys(files))
+
+    def unmatched(self) -> list[str]:
+        """The patterns of `[data] new` that are like no file, and its folders without a data file."""
+        return unmatched(self.data.get("new", ()), self.folder)
 
     def names_file(self, path: Path) -> bool:
         """Whether a file, which need not be there, is one that a pattern of `[data] new` names."""

@@ -9,7 +9,9 @@ git is called without a shell; nothing that a repository configures is run on it
 
 from __future__ import annotations
 
+import glob
 import hashlib
+import itertools
 import os
 import re
 import shutil
@@ -24,6 +26,7 @@ from typing import Final
 
 from instructsel.errors import EmptyFile, EnvironmentFault, PoolError, UsageError
 from instructsel.pool.lines import Limits, Row, RowFault, read_lines
+from instructsel.pool.naming import matches_pattern
 from instructsel.pool.sources import Source, open_source
 from instructsel.text import counted, safe_path
 
@@ -31,7 +34,18 @@ ENDINGS: Final = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".ar
 PACKED: Final = (".gz", ".zst")
 SAFE: Final = (
     *("-c", "core.quotepath=off", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "diff.external="),
-    *("-c", "color.ui=false", "-c", "diff.relative=false", "--no-pager", "--literal-pathspecs"),
+    *(
+        "-c",
+        "color.ui=false",
+        "-c",
+        "diff.relative=false",
+        "-c",
+        "log.follow=false",
+        "-c",
+        "log.showRoot=true",
+        "--no-pager",
+        "--literal-pathspecs",
+    ),
 )
 DIFF: Final = ("--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--ignore-submodules=all")
 VARIABLES: Final = {
@@ -51,6 +65,8 @@ FILE: Final = b"100"
 """How the mode of a regular file begins; links and submodules are no data."""
 SUBMODULE: Final = b"160000"
 """The mode of a submodule, whose files are another repository's."""
+MOST_LINE: Final = 64 << 20
+"""Bytes of a line by which a file is known."""
 LINKED: Final = (b'"parent_id"', b'"message_id"')
 """Fields of rows that are turns of one conversation: one of them alone is no example."""
 DEEPEN: Final = (
@@ -139,14 +155,15 @@ def new_rows(
     """
     git = _Git(folder or Path.cwd())
     commit = git.merge_base(base)
-    unknown = [_Changed(path, None, True) for path in git.untracked() if _is_data(path)]
+    places = [Path(os.path.realpath(name)) for name in names or ()]
+    unknown = [_Changed(path, None, True) for path in git.untracked() if _is_data(path) or path in places]
     differing = git.changed(commit)
-    changed = [file for file in differing if _is_data(file.path)]
+    # A file that is named by itself is looked at whatever its ending is.
+    changed = [file for file in differing if _is_data(file.path) or file.path in places or (is_named is not None and is_named(file.path))]
     everything = _looked_at(changed, None, git)
     if names is not None:
         changed += unknown
     looked_at = _looked_at(changed, names, git)
-    places = [Path(os.path.realpath(name)) for name in names or ()]
     if names is not None:
         changed = [
             file
@@ -219,6 +236,38 @@ def new_rows(
     return NewRows(base, commit, tuple(offsets), offsets, tuple(unread), moved, renamed, deleted, tuple(notes))
 
 
+def never_named(base: str, patterns: Sequence[str], folder: Path | None = None) -> list[str]:
+    """The patterns, and folders, that no file answers to of all that ever were in the history of this branch and of another.
+
+    Args:
+        base: the other, a branch, tag or commit that is there.
+        patterns: as they are named.
+        folder: where relative ones begin; the working folder by default.
+
+    Raises:
+        UsageError, EnvironmentFault: as `new_rows`.
+    """
+    start = (folder or Path.cwd()).resolve()
+    git = _Git(start)
+    git.merge_base(base)
+    ever = git.ever(base, [_fixed(start / pattern) for pattern in patterns])
+    return [pattern for pattern in patterns if not any(_answers(path, pattern, start) for path in ever)]
+
+
+def _fixed(pattern: Path) -> Path:
+    """The folder in which all files lie that a pattern names."""
+    parts = Path(os.path.normpath(pattern)).parts
+    fixed = list(itertools.takewhile(lambda part: not glob.has_magic(part), parts))
+    return Path(*(fixed if len(fixed) == len(parts) else fixed or parts[:1]))
+
+
+def _answers(path: Path, pattern: str, folder: Path) -> bool:
+    """Whether a pattern names a file, or a folder with this data file in it."""
+    if matches_pattern(pattern, path, folder):
+        return True
+    return _is_data(path) and any(matches_pattern(pattern, parent, folder) for parent in path.parents)
+
+
 def _renamed(gone: dict[Path, Counter[bytes]], arrived: Sequence[Sequence[_Scanned]]) -> int:
     """How many files that are gone have another name now: half of their rows or more stand in one of the new files, which is one file's alone."""
     left = [Counter(row.digest for row in scanned) for scanned in arrived]
@@ -240,8 +289,8 @@ def _is_data(path: Path) -> bool:
 
 def _looked_at(changed: Sequence[_Changed], names: Sequence[str] | None, git: _Git) -> set[str]:
     if names is None:
-        # A configuration or a package's manifest in JSON is no pool, which is a list of rows.
-        return {str(file.path) for file in changed if file.is_here and (file.path.suffix.lower() != ".json" or _is_list(file.path))}
+        # A configuration or a package's manifest in JSON is no pool, which is a list of rows, or a row a line.
+        return {str(file.path) for file in changed if file.is_here and (file.path.suffix.lower() != ".json" or _has_rows(file.path))}
     top, places = git.top, []
     submodules = git.submodules() if names else []
     for name in names:
@@ -264,9 +313,12 @@ def _looked_at(changed: Sequence[_Changed], names: Sequence[str] | None, git: _G
     return {str(file.path) for file in changed if file.is_here and any(file.path.is_relative_to(place) for place in places)}
 
 
-def _is_list(path: Path) -> bool:
+def _has_rows(path: Path) -> bool:
     with open(path, "rb") as file:
-        return file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+        first = file.readline(MOST_LINE).lstrip(b"\xef\xbb\xbf \t\r\n") or file.read(64).lstrip()
+        # An object on one line with another one on the next.
+        is_row = first.startswith(b"{") and first.rstrip().endswith(b"}")
+        return first.startswith(b"[") or (is_row and file.read(64).lstrip().startswith(b"{"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -478,6 +530,14 @@ class _Git:
                 ranges.append(range(start, start + size))
         return ranges
 
+    def ever(self, base: str, places: Sequence[Path]) -> list[Path]:
+        """The files at or beneath these places that a commit of this branch or of another has added."""
+        inside = [str(place) for place in places if place.is_relative_to(self.top)]
+        if not inside:
+            return []
+        history = ("log", "--format=", "--name-only", "--diff-filter=A", "--no-show-signature", *DIFF, "-z", base, "HEAD", "--", *inside)
+        return [self.top / os.fsdecode(name) for name in dict.fromkeys(self._answer(*history).strip(b"\0").split(b"\0")) if name]
+
     def untracked(self) -> list[Path]:
         """The files of the checkout that git neither has nor ignores."""
         names = self._answer("ls-files", "--others", "--exclude-standard", "-z").split(b"\0")
@@ -496,4 +556,4 @@ def _first_line(text: bytes) -> str:
     return next(iter(text.decode("utf-8", "replace").strip().splitlines()), "no message").removeprefix("fatal: ")
 
 
-__all__ = ["NewRows", "new_rows"]
+__all__ = ["NewRows", "never_named", "new_rows"]

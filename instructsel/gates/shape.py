@@ -100,6 +100,7 @@ class GateRecord(TypedDict, total=False):
     mode: Required[Literal["pull-request", "nightly"]]
     config: Required[str | None]
     troubles: Required[list[str]]
+    notes: list[str]
     rows: Required[RowsRecord]
     checks: Required[list[CheckRecord]]
     findings: list[FindingRecord]

@@ -27,6 +27,15 @@ STATES: Final = ("failed", "crashed", "skipped", "passed")
 """In the order in which results are listed."""
 SENTENCE: Final = 500
 """Characters of a trouble."""
+MEANINGS: Final = {
+    0: "the rows may join",
+    1: "the rows may not join",
+    2: "a check cannot run with these settings",
+    3: "a file, the baseline or too many rows cannot be read",
+    4: "a check could not run here, or crashed",
+    5: "there is nothing to check",
+}
+"""Exit code → what it means."""
 NEVER: Final = "never"
 FAIL_ON: Final = ("error", "warning", NEVER)
 """From which severity on the gate fails."""
@@ -76,6 +85,11 @@ class Verdict:
         entries: list[tuple[str, Place | None]] = [(file.line, Place(shown_path(file.name), 1)) for file in self.unread]
         entries += [] if self.fault is None else [(self.fault.line.replace(f"{Path.cwd()}{os.sep}", ""), None)]
         return tuple((neutral(line, SENTENCE), place) for line, place in entries)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know of which rows were looked at, in sentences."""
+        return tuple(neutral(note, SENTENCE) for note in (*self.change.notes, *self.report.notes))
 
     @property
     def fault(self) -> BaselineError | None:
@@ -193,6 +207,7 @@ class Verdict:
             "mode": "nightly" if self.nightly else "pull-request",
             "config": without_key(self.where) or None,
             "troubles": list(self.troubles),
+            "notes": list(self.notes),
             "rows": {
                 "read": self.report.read - self.known.excluded,
                 "in_baseline": self.known.rows,

@@ -12,7 +12,7 @@ from instructsel.artifact import check_name
 from instructsel.errors import UsageError
 from instructsel.paths import resolved
 from instructsel.pool import hub
-from instructsel.pool.folders import Entry, LocalFolder, Named, shell_expression
+from instructsel.pool.folders import Entry, LocalFolder, Named, family, shell_expression
 from instructsel.pool.sources import label_of
 
 STDIN = "-"
@@ -33,8 +33,20 @@ def matched(names: Iterable[str], folder: Path | None = None) -> list[str]:
         # The name of the folder is no pattern, whatever signs it has.
         places = sorted(glob.glob(name, root_dir=folder, recursive=True))
         places = places if folder is None else [str(folder / place) for place in places]
+        # Of a folder that is not there, folder/** is said to match the folder itself.
+        places = [place for place in places if os.path.lexists(place)]
         files += [place for place in places if place not in files]
     return files
+
+
+def unmatched(names: Iterable[str], folder: Path | None = None) -> list[str]:
+    """Those among names that are patterns of a shell and like no file, or folders without a data file."""
+    places = {name: str((folder or Path()) / name) for name in names}
+    return [name for name, place in places.items() if (not matched([name], folder) if is_pattern(name, folder) else _is_empty(place))]
+
+
+def _is_empty(place: str) -> bool:
+    return Path(place).is_dir() and all(family(name) is None for _, _, files in os.walk(place) for name in files)
 
 
 def is_pattern(name: str, folder: Path | None = None) -> bool:
@@ -44,8 +56,12 @@ def is_pattern(name: str, folder: Path | None = None) -> bool:
 
 def matches_pattern(name: str, path: Path, folder: Path | None = None) -> bool:
     """Whether a file, which need not be there, is one that a pattern names."""
-    start = re.escape(f"{(folder or Path.cwd()).resolve()}{os.sep}") if not os.path.isabs(name) else ""
-    return re.fullmatch(start + shell_expression(name), str(path)) is not None
+    name = os.path.normpath(name)
+    start = (folder or Path.cwd()).resolve()
+    while name.startswith(f"..{os.sep}"):
+        start, name = start.parent, name[len(os.pardir) + 1 :]
+    before = re.escape(os.path.join(start, "")) if not os.path.isabs(name) else ""
+    return re.fullmatch(before + shell_expression(name), str(path)) is not None
 
 
 def expanded(path: str | Path) -> Named:
@@ -125,4 +141,4 @@ def _told_apart(labels: Sequence[str], paths: Sequence[PurePath]) -> list[str]:
     return [str(path) for path in paths]
 
 
-__all__ = ["check_once", "expanded", "files_of", "is_here", "is_pattern", "labels_of", "matched", "matches_pattern"]
+__all__ = ["check_once", "expanded", "files_of", "is_here", "is_pattern", "labels_of", "matched", "matches_pattern", "unmatched"]

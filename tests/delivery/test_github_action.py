@@ -122,7 +122,20 @@ def test_a_branch_without_new_rows_passes_and_says_so(workspace: Path) -> None:
     assert any("No row of training data" in command.data for command in run.obeyed)
     write(workspace / "new.jsonl", GOOD, BAD)
     assert action(workspace, {"GITHUB_BASE_REF": "main"}, diff_base="auto").code in (1, 3)
-    assert action(workspace, diff_base="nowhere").code == 2
+    run = action(workspace, diff_base="nowhere")
+    (annotation,) = [command for command in run.obeyed if command.name == "error"]
+    assert run.code == 2 and "ended with 2. error: There is no commit nowhere in this checkout." in annotation.data, run.log
+    assert "There is no commit nowhere" in run.summary
+    run = action(workspace, files="nwe*.jsonl", diff_base="origin/main")
+    assert run.code == 2 and run.outputs["passed"] == "false" and "or ever was like nwe*.jsonl" in run.summary, run.log
+    assert action(workspace, files="new*.jsonl", diff_base="origin/main").code in (1, 3)
+
+
+def test_a_gate_without_a_verdict_says_why_in_one_line_that_commands_nothing(workspace: Path) -> None:
+    (workspace / "gate.toml").write_text('[data]\nnew = ["a%0A::warning::x\\n::error::y"]\n')
+    run = action(workspace)
+    assert run.code == 2 and [command.name for command in run.obeyed] == ["error"], run.log
+    assert run.summary.count("\n") == 3 and "    error: gate.toml names" in run.summary
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from instructsel.commands import app
 from instructsel.errors import EnvironmentFault, UsageError
 from instructsel.gates.baseline.baseline import Baseline
-from instructsel.gates.git_range import new_rows
+from instructsel.gates.git_range import never_named, new_rows
 
 IDENTITY = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example.org", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@example.org"}
 
@@ -307,12 +307,90 @@ def test_what_the_configuration_does_not_name_and_that_the_branch_changes_it_is_
     assert "This branch changes gate.toml, by which its own rows are judged." in said
 
 
-def test_patterns_that_are_like_no_file_are_said_and_those_of_windows_refused(repository: Path) -> None:
-    write(repository / "data" / "new.jsonl", row(200))
+def test_a_pattern_that_never_named_a_file_is_refused_and_one_whose_files_are_gone_is_said(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(repository / "data" / "in" / "a.jsonl", row(200))
     commit(repository)
+    (repository / "data" / "in" / "a.jsonl").unlink()
+    (repository / "data" / "in").rmdir()
+    (repository / "empty").mkdir()
+    (repository / "empty" / ".gitkeep").touch()
+    write(repository / "data" / "new.jsonl", row(201))
+    commit(repository)
+    config = repository / "gate.toml"
+    for pattern in ("dta/*.jsonl", "data/*.josnl", "empty", "../*.jsonl", "data/in/*/*.jsonl"):
+        config.write_text(f'[data]\nnew = ["data/*.jsonl", "{pattern}"]\n')
+        done = run("--diff", "main")
+        said = " ".join(done.stderr.split())
+        assert done.exit_code == 2 and f"or ever was like {pattern}, which [data] new of gate.toml names" in said, done.output
+        done = run("--diff", "main", "data/*.jsonl", pattern)
+        assert done.exit_code == 2 and f"or ever was like {pattern}: no row would ever be looked at." in " ".join(done.stderr.split())
+    for pattern in ("data/in/*.jsonl", "./data/i*/*", "**/a.jsonl", "data/?n", "data/in/**"):
+        config.write_text(f'[data]\nnew = ["{pattern}"]\n')
+        done = run("--diff", "main")
+        assert done.exit_code == 5 and f"No file is like {pattern} ([data] new of gate.toml)." in done.stderr, done.output
+        config.write_text(f'[data]\nnew = ["data/*.jsonl", "{pattern}"]\n')
+        assert run("--diff", "main").exit_code == 0
+    # From a folder in the repository, and where the base alone had such a file.
+    (repository / "work").mkdir()
+    monkeypatch.chdir(repository / "work")
+    assert run("--diff", "main", "../data/in/*.jsonl").exit_code == 5
+    assert run("--diff", "main", "data/in/*.jsonl").exit_code == 2
+    git(repository, "stash", "-q", "-u")
+    git(repository, "checkout", "-q", "main")
+    write(repository / "elsewhere" / "b.jsonl", row(300))
+    commit(repository)
+    git(repository, "checkout", "-q", "branch")
+    assert never_named("main", ["elsewhere/*.jsonl", "elsewhere"], repository) == []
+    assert never_named("HEAD", ["elsewhere/*.jsonl", "elsewhere"], repository) == ["elsewhere/*.jsonl", "elsewhere"]
+
+
+def test_without_a_commit_to_compare_with_patterns_that_are_like_no_file_are_said(repository: Path) -> None:
+    (repository / "gate.toml").write_text('[data]\nnew = ["data/*.jsonl", "dta/*.jsonl"]\n')
+    done = run("--to", "markdown")
+    assert done.exit_code == 0 and "No file is like dta/*.jsonl ([data] new of gate.toml)." in done.stderr
+    assert "No file is like dta/" in Path("gate.md").read_text()
+    assert "No file is like dta/*.jsonl." in run("data/*.jsonl", "dta/*.jsonl").stderr
     (repository / "gate.toml").write_text('[data]\nnew = ["dta/*.jsonl"]\n')
-    done = run("--diff", "main")
-    assert done.exit_code == 5 and "No file is there that [data] new of gate.toml names: dta/*.jsonl." in done.stderr
+    done = run()
+    assert done.exit_code == 5 and "If files should be there, correct the pattern." in " ".join(done.stderr.split())
+
+
+def test_a_file_that_is_named_is_looked_at_whatever_its_ending(repository: Path) -> None:
+    write(repository / "data" / "rows.txt", row(200, ""))
+    write(repository / "data" / "lines.json", row(201), row(202))
+    commit(repository)
+    assert places() == {"data/lines.json": [1, 2]}, "of itself nobody looks at a text, and at JSON where it has rows"
+    assert places(names=["data/rows.txt"]) == {"data/rows.txt": [1]}
+    for name in ("data/rows.txt", "data/*.txt"):
+        assert run("--diff", "main", name).exit_code == 1
+    git(repository, "mv", "data/rows.txt", "data/moved.txt")
+    assert "1 data file renamed" in run("--diff", "HEAD", "data/*.txt").stderr
+
+
+def test_which_rows_were_looked_at_stands_in_every_form_of_the_verdict(repository: Path) -> None:
+    (repository / "gate.toml").write_text('[data]\nnew = ["data/*.jsonl"]\n')
+    write(repository / "data" / "new.jsonl", row(200), row(1))
+    write(repository / "elsewhere" / "rows.jsonl", row(201))
+    commit(repository)
+    done = run("--diff", "main", *[f"--to={name}={name}.out" for name in ("markdown", "json", "sarif")])
+    assert done.exit_code == 0, done.output
+    notes = json.loads(Path("json.out").read_text())["notes"]
+    assert notes[0].startswith("Since main (merge base ") and "2 new rows in 1 file" in notes[0]
+    assert notes[1:] == [
+        "This branch changes gate.toml, by which its own rows are judged.",
+        "Changed, and not looked at: 1 data file that is not named (elsewhere/rows.jsonl).",
+    ]
+    page = Path("markdown.out").read_text().replace("\\", "")
+    assert all(f"- {note}" in page for note in notes) and "Exit code" not in page
+    sarif = json.loads(Path("sarif.out").read_text())["runs"][0]["invocations"][0]["toolExecutionNotifications"]
+    assert {note["message"]["text"] for note in sarif if note["descriptor"]["id"] == "rows"} == set(notes)
+    done = run("--diff", "HEAD", "--to=markdown=none.md")
+    assert done.exit_code == 5 and "error" not in done.stderr and "Exit code 5: there is nothing to check." in Path("none.md").read_text()
+
+
+def test_patterns_of_windows_are_refused(repository: Path) -> None:
     (repository / "gate.toml").write_text("[data]\nnew = ['data\\*.jsonl']\n")
     for arguments in ([], ["--diff", "main"]):
         done = run(*arguments)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import ClassVar, Final
 
+from instructsel.errors import Negative
 from instructsel.gates.checks.base import Result
 from instructsel.gates.finding import Finding, Place
 from instructsel.gates.outputs.base import Output, Setting, plain, shown_place
-from instructsel.gates.verdict import Verdict
+from instructsel.gates.verdict import MEANINGS, Verdict
 
 MOST_BYTES: Final = 900_000
 """GitHub shows nothing of a summary of more than 1 MiB."""
@@ -64,6 +65,10 @@ class Markdown(Output):
         """Checks first, then findings while there is room."""
         page, failing = _Page(), verdict.failing(setting.fail_on)
         page.take(f"## instructsel gate: {verdict.outcome(setting.fail_on)}", "", cell(verdict.report.sentence()), "")
+        code = verdict.exit_code(setting.fail_on)
+        if code > Negative.exit_code:
+            page.take(f"Exit code {code}: {cell(MEANINGS[code])}.", "")
+        page.take(*(f"- {cell(note, 600)}" for note in verdict.notes[:EACH]), *([""] if verdict.notes else []))
         for trouble in verdict.troubles[:EACH]:
             page.take(f"Not complete: {cell(trouble, 600)}", "")
         if len(verdict.troubles) > EACH:

@@ -75,6 +75,7 @@ class Sarif(Output):
             }
             for trouble, place in verdict.placed_troubles
         ]
+        notes += [{"level": "note", "message": {"text": plain(note)}, "descriptor": {"id": "rows"}} for note in verdict.notes]
         if more:
             where = f" All of them: {safe_path(setting.findings)}." if setting.findings else ""
             notes.append({"level": "note", "message": {"text": f"{more:,} more findings are not in this file.{where}"}})

@@ -46,6 +46,7 @@ def summary(record: Mapping[str, Any]) -> Iterator[str]:
     yield f"{MEANINGS[record['outcome']]} {counted(rows['read'], 'row')} read, {rows['kept']:,} kept{known}."
     yield f"Mode: {record['mode']}; {MODES[record['mode']]}."
     yield from record["troubles"]
+    yield from record.get("notes", ())
     others = "with findings that do not fail the gate"
     verbs = {"failed": "failed", **dict.fromkeys(SEVERITIES, others), "crashed": "crashed", "skipped": "could not run"}
     for verb in dict.fromkeys(verbs.values()):

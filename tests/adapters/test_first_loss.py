@@ -1,4 +1,4 @@
-"""The first loss that is logged: the model's own, whatever it does to its logits."""
+"""The losses that are logged: the model's own, whatever it does to its logits, and those of TRL's own trainer, step by step."""
 
 from __future__ import annotations
 
@@ -76,6 +76,30 @@ def test_the_first_loss_is_the_model_s_own(
     record = TrlTrainer(str(base), short(method=method), tmp_path, device="cpu", precision="fp32").train(pool, seed=0).record
     assert record["losses"][0] == pytest.approx(own(base, pool), abs=1e-4)
     assert ways == [way]
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_every_step_s_loss_is_that_of_trl_s_own_trainer_on_the_same_rows(
+    tmp_path: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    import trl
+
+    base = tiny.causal(tmp_path / "llama", "llama")
+    settings = short(method=method, steps=4, batch_size=4, learning_rate=1e-2)
+    ways = watched(monkeypatch)
+
+    def losses(name: str) -> list[float]:
+        trainer = TrlTrainer(str(base), settings, tmp_path / name, device="cpu", precision="fp32")
+        found: list[float] = trainer.train(pool, seed=0).record["losses"]
+        return found
+
+    ours = losses("ours")
+    assert ways == ["at_loss_tokens"]
+    monkeypatch.setattr(sft, "trainer_class", lambda model: trl.SFTTrainer)
+    theirs = losses("theirs")
+    # The weights move between the steps, so that a gradient of another size would show.
+    assert len(ours) == 4 and abs(ours[0] - ours[3]) > 1e-2
+    assert ours == pytest.approx(theirs, abs=1e-4)
 
 
 def test_a_model_whose_scale_trl_does_not_know_is_trained_by_its_own_logits(

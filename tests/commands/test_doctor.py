@@ -76,6 +76,9 @@ def test_doctor_says_whether_the_embedded_language_model_is_here(store: Cache, t
     language_model = json.loads(run(store, "--json").stdout)["models"]["embedded_lm"]
     assert (language_model["present"], language_model["bytes"], language_model["fetch"]) == (True, tiny.folder_bytes, None)
     assert "tiny-Q4_1; yes, digest verified" in " ".join(run(store).stdout.split())
+    (tiny.folder / "config.json").write_text("{}")
+    told = " ".join(run(store).stdout.split())
+    assert "tiny-Q4_1; no, its files in the cache are damaged; fetched again on first use" in told
 
 
 def run(store: Cache, *arguments: str, code: int = 0) -> Any:

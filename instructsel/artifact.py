@@ -36,10 +36,14 @@ MARK: Final = re.compile(r"\.(?P<target>.+)\.(?P<host>[0-9a-f]{8})-(?P<process>[
 
 
 @contextmanager
-def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
+def atomic_write(path: str | Path, *, flag: str = "-o") -> Iterator[BinaryIO]:
     """A binary file that appears under `path` when the block ends, and not at all if it fails; what was written can be read in it.
 
     Written to a temporary file in the same folder, flushed to disk, renamed. A link at `path` is replaced, not followed.
+
+    Args:
+        path: of the file.
+        flag: names the place, for messages.
 
     Raises:
         EnvironmentFault: the folder is missing or not writable, or the disk is full.
@@ -50,7 +54,7 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         prefix = f".{_shortened(target.name)}.{machine()}-{os.getpid()}-"
         handle, temporary = tempfile.mkstemp(prefix=prefix, suffix=TEMPORARY, dir=target.parent)
     except OSError as error:
-        raise EnvironmentFault(f"Cannot write {target}: {error.strerror or error}.", fix="Choose another place with -o.") from error
+        raise EnvironmentFault(f"Cannot write {target}: {error.strerror or error}.", fix=another_place(error, flag)) from error
     try:
         with os.fdopen(handle, "w+b") as file:
             yield file
@@ -62,7 +66,7 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         Path(temporary).unlink(missing_ok=True)
         refused = of_full_disk(error) or (error if isinstance(error, OSError) else None)
         if refused is not None:
-            raise EnvironmentFault(f"Cannot write {target}: {refused.strerror or refused}.", fix=another_place(refused)) from error
+            raise EnvironmentFault(f"Cannot write {target}: {refused.strerror or refused}.", fix=another_place(refused, flag)) from error
         raise
 
 

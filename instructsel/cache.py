@@ -110,11 +110,15 @@ class Cache:
     _namespaces: dict[str, Namespace] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def open(cls, folder: str | Path | None = None) -> Cache:
+    def open(cls, folder: str | Path | None = None, *, to_write: bool = True) -> Cache:
         """The cache in this folder, made if it is not there.
 
+        Args:
+            folder: the default one where it is None.
+            to_write: whether it will be written into.
+
         Raises:
-            EnvironmentFault: it cannot be made, or others could write into it.
+            EnvironmentFault: it cannot be made or written into, or others could write into it.
         """
         place = Path(folder) if folder is not None else default_folder()
         try:
@@ -130,6 +134,8 @@ class Cache:
                 f"The cache {place} belongs to somebody else or can be written by anybody.",
                 fix="Choose another with --cache, or go without: --no-cache",
             )
+        if to_write and not os.access(place, os.W_OK | os.X_OK):
+            raise EnvironmentFault(f"The cache {place} cannot be written.", fix="Choose another with --cache, or go without: --no-cache")
         return cls(place)
 
     def namespace(self, description: dict[str, Any], *, width: int, dtype: str, model: str = "") -> Namespace:
@@ -238,7 +244,7 @@ class Namespace:
         """Make its folder and its note, where they are not there or another process has pruned them away."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not (self.folder / SPACE).exists():
-            with atomic_write(self.folder / SPACE) as file:
+            with atomic_write(self.folder / SPACE, flag="--cache") as file:
                 file.write(self.note)
 
     def get(self, keys: Keys) -> tuple[NDArray[np.bool_], NDArray[Any]]:
@@ -332,7 +338,7 @@ class Namespace:
         for attempt in range(3):
             try:
                 self.settle()
-                with atomic_write(path) as file:
+                with atomic_write(path, flag="--cache") as file:
                     for part in parts:
                         file.write(part)
                 return

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,10 +112,10 @@ def test_a_folder_pruned_away_between_two_steps_of_a_write_is_made_again(cache: 
     namespace = cache.namespace({"model": "a"}, width=2, dtype="<f8")
     write, pruned = module.atomic_write, []
 
-    def meanwhile(path: Path) -> object:
+    def meanwhile(path: Path, **options: Any) -> object:
         if path.suffix == module.SEGMENT and not pruned:
             pruned.append(Cache.open(cache.folder).prune(-1))
-        return write(path)
+        return write(path, **options)
 
     monkeypatch.setattr(module, "atomic_write", meanwhile)
     namespace.put(keys_of(["one"]), np.ones((1, 2)))
@@ -157,6 +159,27 @@ def test_a_cache_that_others_can_write_into_is_refused(tmp_path: Path) -> None:
     folder.chmod(0o777)
     with pytest.raises(EnvironmentFault, match="written by anybody"):
         Cache.open(folder)
+
+
+def test_a_cache_that_cannot_be_written_is_refused_before_any_work_and_can_be_looked_into(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(cache, ["one"])
+    monkeypatch.setattr(module.os, "access", lambda path, mode: False)
+    with pytest.raises(EnvironmentFault, match="cannot be written") as caught:
+        Cache.open(cache.folder)
+    assert "--no-cache" in str(caught.value.fix)
+    assert [each.files for each in Cache.open(cache.folder, to_write=False).usage()] == [1]
+
+
+def test_a_cache_whose_disk_is_full_names_its_own_flag(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("instructsel.artifact.tempfile.mkstemp", refuse)
+    with pytest.raises(EnvironmentFault) as caught:
+        Run.start(cache, {"pools": ["a"]})
+    assert caught.value.fix == "Free some space, or choose another place with --cache."
 
 
 def test_a_run_is_told_of_until_it_ends_and_taken_over_by_its_like(cache: Cache) -> None:

@@ -135,7 +135,7 @@ def existing(folder: Path | None) -> Cache:
         EnvironmentFault: it is no folder, or others could write into it.
     """
     place = folder if folder is not None else default_folder()
-    return Cache.open(place) if os.path.exists(place) else Cache(place)
+    return Cache.open(place, to_write=False) if os.path.exists(place) else Cache(place)
 
 
 def checked(store: Cache, *, quiet: bool) -> list[Path]:

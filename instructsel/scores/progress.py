@@ -57,7 +57,7 @@ class Run:
         _remove(self.path)
 
     def _write(self) -> None:
-        with atomic_write(self.path) as file:
+        with atomic_write(self.path, flag="--cache") as file:
             file.write(dump_json(self.record))
 
 
@@ -85,7 +85,7 @@ def remember(cache: Cache, table: str | Path) -> None:
     except OSError as error:
         raise _unwritable(cache.folder, error) from error
     place = str(Path.cwd())
-    with atomic_write(folder / f"{fingerprint(place)}.json") as file:
+    with atomic_write(folder / f"{fingerprint(place)}.json", flag="--cache") as file:
         file.write(dump_json({"folder": place, "scores": str(resolved(table))}))
 
 

@@ -6,11 +6,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from instructsel.errors import UsageError
 from instructsel.pool.pool import Pool
 from instructsel.pool.reading_options import TARGET_DEFAULTS, TargetReading
+from instructsel.scores.neighborhood import Watch, unwatched
 from instructsel.selection.baselines import registry
 from instructsel.selection.baselines.base import RANDOM, Baseline
 from instructsel.selection.selection import Selection
@@ -18,6 +19,16 @@ from instructsel.selection.selection import Selection
 if TYPE_CHECKING:
     from instructsel.cache import Cache
     from instructsel.scores.cached_states import CachedStates
+
+
+EXAMPLES: Final = {"--target": "FILE", "--target-model": "embedded", "--tuned-model": "FOLDER"}
+"""What a flag of a way may be followed by."""
+
+
+def flags_of(way: Baseline) -> list[str]:
+    """The flags that a way needs."""
+    needed = {"--target": way.needs_target, "--target-model": way.needs_model, "--tuned-model": way.needs_tuned}
+    return [flag for flag, is_needed in needed.items() if is_needed]
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,8 @@ class Target:
     """That model after a short fine-tune on the files."""
     store: Cache | None = None
     """Where what the models compute is kept."""
+    watch: Watch = unwatched
+    """Told how far they are."""
     reading: TargetReading = field(default_factory=TargetReading)
     """How the files are read."""
 
@@ -45,16 +58,16 @@ class Target:
             raise UsageError(
                 "There are options of reading --target, and no --target.", fix="Leave them out: the pool is read as its scores record."
             )
-        for flag, value, needed, example in (
-            ("--target", self.files, "needs_target", "FILE"),
-            ("--target-model", self.model, "needs_model", "embedded"),
-            ("--tuned-model", self.tuned, "needs_tuned", "FOLDER"),
-        ):
-            users = [way.name for way in used if getattr(way, needed)]
-            if users and not value:
-                raise UsageError(f"{users[0]} needs {flag}.", fix=f"Give it, for example: {flag} {example}")
-            if value and not users:
-                takers = [name for name in registry.names() if getattr(registry.make(name), needed)]
+        given = {"--target": self.files, "--target-model": self.model, "--tuned-model": self.tuned}
+        for way in used:
+            if missing := [flag for flag in flags_of(way) if not given[flag]]:
+                example = " ".join(f"{flag} {EXAMPLES[flag]}" for flag in missing)
+                them = "it" if len(missing) == 1 else "them"
+                needs = " and ".join([", ".join(missing[:-1]), missing[-1]] if len(missing) > 1 else missing)
+                raise UsageError(f"{way.name} needs {needs}.", fix=f"Give {them}, for example: {example}")
+        for flag, value in given.items():
+            if value and not any(flag in flags_of(way) for way in used):
+                takers = [name for name in registry.names() if flag in flags_of(registry.make(name))]
                 raise UsageError(
                     f"{flag} is for {', '.join(takers)}, and none of them is asked for.", fix=f"Add --by {takers[0]}, or leave it out."
                 )
@@ -73,7 +86,7 @@ class Target:
 
         assert model is not None
         if model not in self._states:
-            self._states[model] = CachedStates(PooledStates.load(model), self.store)
+            self._states[model] = CachedStates(PooledStates.load(model), self.store, self.watch)
         return self._states[model]
 
     def context(self, name: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import typer
 
 from instructsel.commands import _card, _completion, _fit
 from instructsel.commands import _options as options
+from instructsel.commands._comparison import EXAMPLES, flags_of
 from instructsel.commands._console import display, reported, write_json
 from instructsel.commands._help import Command, Group
 from instructsel.models.plausibility import card
@@ -16,6 +17,7 @@ from instructsel.rules import catalog
 from instructsel.rules.linear import LinearRule
 from instructsel.selection.baselines import registry
 from instructsel.selection.baselines.base import Baseline
+from instructsel.selection.choose import ranker_of
 from instructsel.text import aligned
 
 app: typer.Typer = typer.Typer(
@@ -72,7 +74,8 @@ def show(
         else:
             display("\n".join(_lines(way)))
         return
-    rule = catalog.load(name)
+    rule = ranker_of(name)
+    assert isinstance(rule, LinearRule)
     if json:
         write_json(_plain(rule))
         return
@@ -108,14 +111,8 @@ def show(
 
 def needs_of(way: Baseline) -> list[str]:
     """What a way needs, as flags and symbols."""
-    flags = {
-        "--target": way.needs_target,
-        "--target-model": way.needs_model,
-        "--tuned-model": way.needs_tuned,
-        "a selection": way.needs_selection,
-        "a seed": way.seeded,
-    }
-    return [*way.needs, *(flag for flag, needed in flags.items() if needed)]
+    others = {"a selection": way.needs_selection, "a seed": way.seeded}
+    return [*way.needs, *flags_of(way), *(what for what, needed in others.items() if needed)]
 
 
 def _way(way: Baseline) -> dict[str, Any]:
@@ -144,7 +141,8 @@ def _lines(way: Baseline) -> list[str]:
     lines += [f"needs: {', '.join(needs)}"] if needs else []
     lines += [f"source: {way.source}"] if way.source else []
     flag = "--baseline" if way.needs_selection else "--by"
-    return [*lines, f"use: instructsel select SCORES {flag} {way.name} …"]
+    more = "".join(f" {needed} {EXAMPLES[needed]}" for needed in flags_of(way))
+    return [*lines, f"use: instructsel select SCORES {flag} {way.name}{more} …"]
 
 
 def _plain(rule: LinearRule) -> dict[str, Any]:

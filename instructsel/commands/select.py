@@ -66,7 +66,8 @@ def command(
     ranker = ranking.ranker(baselines.seed)
     compared = baselines.comparison(ranker, target_reading)
     store = options.open_cache(cache, off=no_cache, quiet=quiet)
-    compared = replace(compared, target=replace(compared.target, store=store))
+    watch = watching(quiet=quiet)
+    compared = replace(compared, target=replace(compared.target, store=store, watch=watch))
     path = scores or latest(store)
     if scores is None:
         say(f"The newest score table is taken: {path}", quiet=quiet)
@@ -93,11 +94,10 @@ def command(
     examples = find_pool(path, pool, source_field=source_field, message=messages(quiet=quiet))
     place = outputs.checked(examples, compared, [*inputs, *examples.spec.paths])
     began = time.monotonic()
-    watch = watching(quiet=quiet)
     neighbors = neighborhood(examples, table, store, watch=watch, scores=path)
     if isinstance(ranker, Way):
         ranker = replace(ranker, **compared.target.context(ranker.name))
-    chosen = best(prepare(examples, table, ranker, settings, neighbors=neighbors, vectors=TextVectors(store), watch=watch))
+    chosen = best(prepare(examples, table, ranker, settings, neighbors=neighbors, vectors=TextVectors(store, watch=watch), watch=watch))
     seconds = {chosen.name: time.monotonic() - began}
     others = compared.select(chosen, seconds)
     if outputs.streamed:

@@ -87,6 +87,7 @@ class Shingles:
         columns, n_bands = banded(bands, batch_sizes, lambda share: tell(share / 2))
         del bands
         members, counts_of, n_buckets = buckets_of(columns, n_bands, hashes, offsets, lambda share: tell((1 + share) / 2))
+        tell(1.0)
         return cls(hashes, offsets, members, counts_of, n_buckets, sketches)
 
     @property

@@ -13,6 +13,7 @@ from instructsel.models.runner import Progress
 from instructsel.neighbors.encoder import Embeddings
 from instructsel.neighbors.pooled_states import PooledStates
 from instructsel.scores.asking import ask, embed
+from instructsel.scores.neighborhood import Watch, unwatched
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +22,8 @@ class CachedModel:
 
     model: Model
     store: Cache | None
+    watch: Watch = unwatched
+    """Told how many losses are known."""
 
     @property
     def source(self) -> LocalModel:
@@ -34,7 +37,7 @@ class CachedModel:
 
     def answer(self, questions: Sequence[Question], *, cache: OutputCache | None = None, progress: Progress | None = None) -> Answers:
         """A number or a reason for each question; those of the store are not asked. `cache` takes no part: the store does."""
-        return ask(self.model, type(self.model).__name__, questions, self.store, progress=progress)
+        return ask(self.model, type(self.model).__name__, questions, self.store, progress=progress or self.watch("losses"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +47,8 @@ class CachedStates:
     states: PooledStates
     store: Cache | None
     """None keeps nothing."""
+    watch: Watch = unwatched
+    """Told how many vectors or losses are known."""
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -53,12 +58,12 @@ class CachedStates:
     @property
     def language_model(self) -> CachedModel:
         """The model behind it, for what asks for losses."""
-        return CachedModel(self.states.language_model, self.store)
+        return CachedModel(self.states.language_model, self.store, self.watch)
 
     def encode(self, texts: Sequence[str]) -> Embeddings:
         """The vectors of texts; equal texts have one."""
         number_of = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-        distinct = embed(self.states, list(number_of), self.store)
+        distinct = embed(self.states, list(number_of), self.store, progress=self.watch("vectors"))
         rows = [number_of[text] for text in texts]
         return Embeddings(distinct.vectors[rows], distinct.truncated[rows], distinct.report, [distinct.reasons[row] for row in rows])
 

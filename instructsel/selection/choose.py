@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from instructsel.cache import Cache
 from instructsel.columns import Coded, Columns, Names, Numbers, References, Scattered
-from instructsel.errors import EnvironmentFault, NothingToDo, UsageError
+from instructsel.errors import EnvironmentFault, NothingToDo, UnknownRule, UsageError
 from instructsel.pool.ids import MISSING
 from instructsel.pool.pool import Pool, check_pool
-from instructsel.rules.catalog import load, names
+from instructsel.rules.by_indicator import DESCENDING
+from instructsel.rules.catalog import SUFFIX, load, names
 from instructsel.rules.linear import LinearRule
 from instructsel.scores.neighborhood import Neighborhood
 from instructsel.scores.table import ScoreTable
@@ -120,7 +121,11 @@ def ranker_of(name: str) -> LinearRule | Way:
     """
     from instructsel.selection.baselines import registry
 
-    return Way(name) if name not in names() and (name in registry.names() or name in ABSENT) else load(name)
+    if name in names() or name.endswith(SUFFIX) or name.startswith(DESCENDING):
+        return load(name)
+    if name in registry.names() or name in ABSENT:
+        return Way(name)
+    raise UnknownRule.named(name, {*names(), *registry.names()}, noun="rule or way")
 
 
 def best(candidates: ScoredCandidates) -> Selection:

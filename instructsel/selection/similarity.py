@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from instructsel.cache import Cache
 from instructsel.neighbors.encoder import Embeddings, Encoder
 from instructsel.scores.asking import embed
+from instructsel.scores.neighborhood import Watch, unwatched
 
 if TYPE_CHECKING:
     from instructsel.selection.candidates import Candidates
@@ -36,6 +37,8 @@ class TextVectors:
     """Where vectors are kept; None keeps none."""
     model: str = "embedded"
     """embedded (all-MiniLM-L6-v2), a local folder, or a hub id."""
+    watch: Watch = unwatched
+    """Told how many vectors are known, where they are more than the filter asks for at a time."""
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -50,7 +53,8 @@ class TextVectors:
     def encode(self, texts: Sequence[str]) -> Embeddings:
         """The vectors of texts; equal texts have one."""
         numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-        distinct = embed(self.encoder, list(numbers), self.cache)
+        progress = self.watch("vectors") if len(numbers) > EMBEDDED else None
+        distinct = embed(self.encoder, list(numbers), self.cache, progress=progress)
         rows = [numbers[text] for text in texts]
         return Embeddings(distinct.vectors[rows], distinct.truncated[rows], distinct.report, [distinct.reasons[row] for row in rows])
 

@@ -212,7 +212,9 @@ def test_a_way_makes_a_selection_and_explain_names_it(invoke: Invoke, tmp_path: 
         (("--by", "length-matched"), "--baseline length-matched"),
         (("--by", "-random"), "--by random"),
         (("--by", "random", "--baseline", "random"), "is the selection itself"),
-        (("--by", "rds+"), "rds+ needs --target"),
+        (("--by", "rds+"), "rds+ needs --target and --target-model. fix: Give them, for example: --target FILE --target-model embedded"),
+        (("--by", "loss_drop"), "loss_drop needs --target, --target-model and --tuned-model."),
+        (("--rule", "rds"), "There is no rule or way 'rds'. fix: Did you mean 'rds+'?"),
         (("--by", "rds+", "--target", "pool.jsonl"), "rds+ needs --target-model"),
         (("--by", "len", "--target", "pool.jsonl"), "none of them is asked for"),
         (("--by", "superfiltering"), "asks for ifd"),
@@ -233,6 +235,9 @@ def test_ways_are_listed_and_shown(invoke: Invoke) -> None:
     assert {"random", "rds+", "superfiltering"} <= set(ways) and ways["rds+"]["needs"] == ["--target", "--target-model"]
     assert "arXiv:2402.00530" in invoke("rules", "show", "superfiltering").stdout
     assert "--baseline length-matched" in invoke("rules", "show", "length-matched").stdout
+    assert "--by ica --target FILE --target-model embedded …" in invoke("rules", "show", "ica").stdout
+    assert "--max-similarity 0.9" in invoke("rules", "show", "deita", code=2).stderr
+    assert "k-center" in invoke("rules", "show", "nothing", code=2).stderr
 
 
 def test_rows_that_repeat_another_and_have_another_response_are_counted(invoke: Invoke, tmp_path: Path) -> None:

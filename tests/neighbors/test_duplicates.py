@@ -284,8 +284,14 @@ def test_progress_counts_every_text_read_and_every_rank_searched(monkeypatch: py
     monkeypatch.setattr("instructsel.neighbors.duplicates.SEARCHED", 10)
     texts = [numbered(30, 15, f"x{i // 2}") for i in range(100)]
     read: list[tuple[int, int]] = []
+    numbered_in: list[tuple[int, int]] = []
     searched: list[tuple[int, int]] = []
-    shingles = Shingles.of(iter(texts), total=100, progress=lambda done, total: read.append((done, total)))
+    shingles = Shingles.of(
+        iter(texts),
+        total=100,
+        progress=lambda done, total: read.append((done, total)),
+        bucketing=lambda done, total: numbered_in.append((done, total)),
+    )
     watched = near_duplicates(shingles, range(100), progress=lambda done, total: searched.append((done, total)))
     assert watched.tolist() == near_duplicates(Shingles.of(texts), range(100)).tolist()
     for calls in (read, searched):
@@ -293,6 +299,8 @@ def test_progress_counts_every_text_read_and_every_rank_searched(monkeypatch: py
         assert [done for done, _ in calls] == sorted({done for done, _ in calls})
         assert calls[-1] == (100, 100)
         assert {total for _, total in calls} == {100}
+    # Its display ends with the work.
+    assert numbered_in[-1] == (100, 100) and numbered_in == sorted(numbered_in)
 
 
 def test_neither_polars_nor_faiss_is_loaded() -> None:

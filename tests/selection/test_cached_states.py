@@ -80,6 +80,24 @@ def test_a_second_selection_with_the_same_target_asks_nothing_and_is_the_same(tm
         assert computed != after_first
 
 
+@pytest.mark.parametrize(("name", "counted"), [("rds+", {"vectors"}), ("ica", {"losses"}), ("loss_drop", {"losses"})])
+def test_how_far_the_model_is_is_told_to_the_last_row(tmp_path: Path, name: str, counted: set[str]) -> None:
+    pool, target = pool_of(tmp_path / "pool.jsonl", 0, 20), pool_of(tmp_path / "target.jsonl", 100, 4)
+    table = ScoreTable.from_columns(pool.ids, {"len": ([1.0] * len(pool), [None] * len(pool))})
+    told: dict[str, list[tuple[int, int]]] = {}
+
+    def watch(label: str) -> Any:
+        return lambda done, total: told.setdefault(label, []).append((done, total))
+
+    first, second = (
+        CachedStates(PooledStates.load(str(tiny.causal(tmp_path / f"lm{seed}", seed=seed)), precision="fp32", device="cpu"), None, watch)
+        for seed in (0, 1)
+    )
+    select(pool, table, Way(name, target=target, encoder=first, tuned=second if name == "loss_drop" else None), budget=5)
+    assert set(told) == counted
+    assert (20, 20) in told.popitem()[1]
+
+
 def test_equal_texts_are_embedded_once(tmp_path: Path, computed: dict[str, int]) -> None:
     states = CachedStates(PooledStates.load(str(tiny.causal(tmp_path / "lm")), precision="fp32", device="cpu"), Cache(tmp_path / "cache"))
     embeddings = states.encode(["the sky", "an egg", "the sky"])

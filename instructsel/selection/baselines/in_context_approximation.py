@@ -20,7 +20,7 @@ class InContextApproximation(Baseline):
 
     The paper estimates in this way the loss on the target set that a model would have after training on the row, without training. It reweighs
     rows during training; here the score of the untrained model ranks them. Losses are means over the response's tokens, and three
-    targets are shown, the first by id, the same for every row: the excerpts of the paper at hand settle neither. Two forward passes a row.
+    targets are shown, the first by id, the same for every row: both are choices of ours. Two forward passes a row.
     """
 
     name: ClassVar[str] = "ica"

@@ -7,6 +7,7 @@ from typing import ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from instructsel.models.runner import Progress
 from instructsel.selection.baselines.base import Baseline, Context
 from instructsel.selection.budget import Tokens
 from instructsel.selection.candidates import Ranking, ScoredCandidates
@@ -44,7 +45,8 @@ class KCenter(Baseline):
         bounded = not isinstance(candidates.budget, Tokens) and not candidates.settings.limits
         turns = min(len(known), TURNS * candidates.limit) if bounded else len(known)
         values = np.zeros(len(candidates.eligible))
-        values[known[farthest_first(embeddings.vectors[known], turns)]] = np.arange(len(known), dtype=np.float64)
+        order = farthest_first(embeddings.vectors[known], turns, progress=candidates.watch(self.name))
+        values[known[order]] = np.arange(len(known), dtype=np.float64)
         details = {
             "cover": {
                 "turns": turns,
@@ -56,7 +58,7 @@ class KCenter(Baseline):
         return Ranking(self.name, self.unit, values, unscored=unscored, details=details, indicators=())
 
 
-def farthest_first(vectors: NDArray[np.float32], turns: int) -> NDArray[np.int64]:
+def farthest_first(vectors: NDArray[np.float32], turns: int, *, progress: Progress | None = None) -> NDArray[np.int64]:
     """All rows, int64 (n,): those of the turns in their order, then the others, the farthest from these first.
 
     A row only comes nearer to those taken. So some turns at a time are decided among the rows that were farthest before them, for as
@@ -65,6 +67,7 @@ def farthest_first(vectors: NDArray[np.float32], turns: int) -> NDArray[np.int64
     Args:
         vectors: unit vectors (n, d).
         turns: from 0 to n.
+        progress: called with the turns taken, and how many there are.
 
     >>> farthest_first(np.array([[1, 0], [0.8, 0.6], [0, 1]], dtype=np.float32), 3).tolist()
     [1, 2, 0]
@@ -84,6 +87,8 @@ def farthest_first(vectors: NDArray[np.float32], turns: int) -> NDArray[np.int64
         nearest = _with(rows, rows[block], nearest)
         nearest[block] = np.inf
         taken += block
+        if progress is not None:
+            progress(len(taken), turns)
     others = np.argsort(nearest, kind="stable")[: len(rows) - len(taken)]
     return np.concatenate([np.array(taken, dtype=np.int64), others.astype(np.int64)])
 

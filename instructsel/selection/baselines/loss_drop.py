@@ -18,7 +18,7 @@ class LossDrop(Baseline):
 
     The fine-tune is made before (`instructsel train TARGET --base MODEL`) and serves any pool; the paper keeps it short and of little
     capacity. Per candidate two forward passes are needed and no gradient. The loss is a mean over the response's tokens after its
-    instruction, and the drop is divided by the loss before: the paper says "normalized", and the excerpt of it at hand does not say by what.
+    instruction, and the drop is divided by the loss before: the paper's abstract says "normalized", and by what is a choice of ours.
     """
 
     name: ClassVar[str] = "loss_drop"

@@ -77,12 +77,20 @@ def command(
         if added is not None and not (files or settings.data.get("new")):
             # All changed data files were looked at, of which some may be none of a pool.
             for file in change.unread:
-                file.error.fix = f"{file.error.fix} Where it is no file of the pool, name those that are: [data] new in gate.toml."
+                if file.error.report is not None:
+                    file.error.fix = (
+                        f"{_ended(file.error.fix)}Where it is no file of the pool, name those that are: [data] new in gate.toml."
+                    )
         verdict = _asked(change, settings, company, quiet=quiet)
     outputs.write(verdict)
     if json:
         write_json(verdict.as_dict(written.fail_on))
     _end(verdict, outputs, most=written.max_findings, quiet=quiet, is_listed=not (json or quiet or outputs.on_stdout))
+
+
+def _ended(sentence: str | None) -> str:
+    """A sentence with its point, and a blank for the next one."""
+    return f"{sentence.removesuffix('.')}. " if sentence else ""
 
 
 def _configured_files(settings: GateConfig) -> list[str]:
@@ -182,7 +190,7 @@ def _read(
     try:
         change = read_change(names, baseline=settings.baseline, reading=reading, message=messages(quiet=quiet), only=only)
     except EmptyFile as error:
-        raise NothingToDo(error.message, fix="There is nothing to check.") from error
+        raise NothingToDo(error.message, fix="There is nothing to check: write its rows first, or leave the file out.") from error
     outputs.check_rows(change.pool)
     if change.baseline is None:
         return change

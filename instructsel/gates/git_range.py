@@ -60,9 +60,15 @@ LEFT_OUT: Final = frozenset({"GIT_EXTERNAL_DIFF", "GIT_DIFF_OPTS", "GIT_PAGER", 
 HUNK: Final = re.compile(rb"@@ -\d+(?:,\d+)? \+(\d+)(?:,(\d+))? @@")
 NAME: Final = re.compile(r"(?!-)[^\x00-\x20\x7f:?*\[\\]+")
 """Of a commit; `main~3` is one, too."""
+DIGEST: Final = re.compile(r"[0-9a-f]{7,64}")
+"""A commit by its digest."""
+OF_ANOTHER: Final = re.compile(r"^(?:HEAD|@)|[~^]|@\{")
+"""A commit by another one: no branch to fetch."""
 POINTER: Final = b"version https://git-lfs.github.com/spec/"
 FILE: Final = b"100"
 """How the mode of a regular file begins; links and submodules are no data."""
+LINK: Final = b"120000"
+"""The mode of a link."""
 SUBMODULE: Final = b"160000"
 """The mode of a submodule, whose files are another repository's."""
 MOST_LINE: Final = 64 << 20
@@ -127,6 +133,8 @@ class _Changed:
     """Of its content before; None where it is new."""
     is_here: bool
     """Whether it is there now."""
+    is_left_out: bool = False
+    """Whether the branch has it, and this checkout does not."""
 
 
 def new_rows(
@@ -171,6 +179,7 @@ def new_rows(
             if any(file.path.is_relative_to(place) for place in places)
             or (is_named is not None and not file.is_here and is_named(file.path))
         ]
+    _check_whole([file.path for file in changed if file.is_left_out])
     bounds = limits or Limits()
     gone: dict[Path, Counter[bytes]] = {}
     before, notes = _before(git, changed, bounds, gone)
@@ -182,39 +191,28 @@ def new_rows(
     ]
     left = sorted(everything - {str(file.path) for file in changed})
     if left:
-        notes.append(
-            f"Changed, and not looked at: {counted(len(left), 'data file')} that {'is' if len(left) == 1 else 'are'} not named "
-            f"({safe_path(os.path.relpath(left[0]))}{', …' if len(left) > 1 else ''})."
-        )
+        are = "is" if len(left) == 1 else "are"
+        notes.append(f"Changed, and not looked at: {counted(len(left), 'data file')} that {are} not named {_first(left)}.")
     if names is None and unknown:
         notes.append(
-            f"Not tracked by git, and not looked at: {counted(len(unknown), 'data file')} ({safe_path(unknown[0].path.name)}"
-            f"{', …' if len(unknown) > 1 else ''}). Run git add FILE first, or name the file."
+            f"Not tracked by git, and not looked at: {counted(len(unknown), 'data file')} {_first([file.path for file in unknown])}. "
+            "Run git add FILE first, or name the file."
         )
     others = [place for place in git.changed_submodules(commit) if names is None or any(place.is_relative_to(named) for named in places)]
-    if others:
-        notes.append(
-            f"Changed, and not looked at: {counted(len(others), 'submodule')} ({safe_path(others[0].name)}{', …' if len(others) > 1 else ''}). "
-            "Run gate --diff in it, with a commit of its own."
-        )
-    scans: dict[str, list[_Scanned]] = {}
-    empty: list[str] = []
-    unread: list[str] = []
-    for file in changed:
-        if file.is_here:
-            try:
-                scanned = list(_scanned(str(file.path), bounds, git.added(commit, file.path) if file.blob else None))
-            except EmptyFile:
-                scanned = []
-                empty.append(safe_path(os.path.relpath(file.path)))
-            except (PoolError, RowFault):
-                scanned = []
-                unread += [str(file.path)] if str(file.path) in looked_at else []
-            scans[str(file.path)] = scanned
-            # Rows that stay take their own bytes first, so that of two copies the one on the added line is new.
-            for row in scanned:
-                if not row.added:
-                    before[row.digest] -= 1
+    links = [
+        place
+        for place in git.changed_links(commit)
+        if _is_data(place)
+        and (names is None or any(place.is_relative_to(named) for named in places) or (is_named is not None and is_named(place)))
+    ]
+    for passed, noun, instead in (
+        (others, "submodule", "Run gate --diff in it, with a commit of its own."),
+        (links, "link", "Name the file that it leads to."),
+    ):
+        notes += [f"Changed, and not looked at: {counted(len(passed), noun)} {_first(passed)}. {instead}"] if passed else []
+    scans, empty, unread = _scans(git, commit, changed, bounds)
+    # Rows that stay take their own bytes first, so that of two copies the one on the added line is new.
+    before.subtract(row.digest for scanned in scans.values() for row in scanned if not row.added)
     if empty:
         notes.append(f"Without a row: {', '.join(empty[:3])}{', …' if len(empty) > 3 else ''}.")
     moved = 0
@@ -232,8 +230,47 @@ def new_rows(
         if fresh and name in looked_at:
             offsets[name] = frozenset(fresh)
     renamed = _renamed(gone, [scans[str(file.path)] for file in changed if file.is_here and file.blob is None])
-    deleted = sum(not file.is_here for file in changed) - renamed
-    return NewRows(base, commit, tuple(offsets), offsets, tuple(unread), moved, renamed, deleted, tuple(notes))
+    deleted = sum(not file.is_here and file.path not in links for file in changed) - renamed
+    return NewRows(
+        base, commit, tuple(offsets), offsets, tuple(name for name in unread if name in looked_at), moved, renamed, deleted, tuple(notes)
+    )
+
+
+def _scans(git: _Git, commit: str, changed: Sequence[_Changed], limits: Limits) -> tuple[dict[str, list[_Scanned]], list[str], list[str]]:
+    """The rows of each file that is here; the files without a row, for people; and those that cannot be read."""
+    scans: dict[str, list[_Scanned]] = {}
+    empty: list[str] = []
+    unread: list[str] = []
+    for file in changed:
+        if not file.is_here:
+            continue
+        name = str(file.path)
+        scans[name] = []
+        try:
+            scans[name] = list(_scanned(name, limits, git.added(commit, file.path) if file.blob else None))
+        except EmptyFile:
+            empty.append(safe_path(os.path.relpath(file.path)))
+        except (PoolError, RowFault):
+            unread.append(name)
+    return scans, empty, unread
+
+
+def _first(places: Sequence[Path | str]) -> str:
+    """The first of some files in parentheses, from the working folder."""
+    return f"({safe_path(os.path.relpath(places[0]))}{', …' if len(places) > 1 else ''})"
+
+
+def _check_whole(lacking: Sequence[Path]) -> None:
+    """Refuse a checkout without files that the branch changes: nobody would look at a row of them.
+
+    Raises:
+        UsageError: there are such files.
+    """
+    if lacking:
+        raise UsageError(
+            f"This checkout is sparse, and lacks {counted(len(lacking), 'data file')} that the branch changes {_first(lacking)}.",
+            fix="Check them out: git sparse-checkout add FOLDER; in GitHub Actions: sparse-checkout in actions/checkout",
+        )
 
 
 def never_named(base: str, patterns: Sequence[str], folder: Path | None = None) -> list[str]:
@@ -470,14 +507,7 @@ class _Git:
             raise UsageError(f"--diff takes one branch, tag or commit; {base!r} is none.", fix="For example: --diff origin/main")
         done = self._run("rev-parse", "--verify", "--quiet", f"{base}^{{commit}}")
         if done.returncode:
-            shallow = f" {DEEPEN}" if self._is_shallow() else ""
-            # A checkout of one branch does not keep what another is by itself.
-            branch = base.removeprefix("origin/")
-            named = "" if branch != base else f", and name origin/{branch}"
-            raise UsageError(
-                f"There is no commit {base} in this checkout.",
-                fix=f"Fetch it: git fetch origin {branch}:refs/remotes/origin/{branch}{named}.{shallow}",
-            )
+            raise self._no_commit(base)
         commit = done.stdout.decode("ascii").strip()
         done = self._run("merge-base", commit, "HEAD")
         if done.returncode:
@@ -485,6 +515,27 @@ class _Git:
                 raise UsageError(f"This checkout is shallow, and does not reach the commit at which it left {base}.", fix=DEEPEN)
             raise UsageError(f"This branch and {base} have no commit in common.", fix="Name the branch that it was made from.")
         return done.stdout.decode("ascii").split()[0]
+
+    def _no_commit(self, base: str) -> UsageError:
+        """That a name leads to no commit, and what may be the reason."""
+        if not base.strip("0"):
+            return UsageError(
+                f"{base[:12]}… is what hosts give in place of a commit, as for a branch that is new.",
+                fix="Name the branch that this one will join, e.g. --diff origin/main",
+            )
+        if self._run("rev-parse", "--verify", "--quiet", "HEAD^{commit}").returncode:
+            return UsageError("This repository has no commit yet.", fix="Name the files of new rows without --diff.")
+        shallow = f" {DEEPEN}" if self._is_shallow() else ""
+        cause = f"There is no commit {base} in this checkout."
+        if DIGEST.fullmatch(base):
+            cause = f"There is no commit {base[:12]} in this checkout; a force-push may have taken it out of its branch."
+            return UsageError(cause, fix=f"Fetch it: git fetch origin {base}, or name a branch, e.g. --diff origin/main.{shallow}")
+        if OF_ANOTHER.search(base):
+            return UsageError(cause, fix=f"Name a commit that is there, or the files of new rows without --diff.{shallow}")
+        # A checkout of one branch does not keep what another is by itself.
+        branch = base.removeprefix("origin/")
+        named = "" if branch != base else f", and name origin/{branch}"
+        return UsageError(cause, fix=f"Fetch it: git fetch origin {branch}:refs/remotes/origin/{branch}{named}.{shallow}")
 
     def _is_shallow(self) -> bool:
         return self._run("rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
@@ -499,8 +550,15 @@ class _Git:
             was, stays = old_mode.startswith(FILE), new_mode.startswith(FILE) and status != b"D"
             place = self.top / os.fsdecode(path)
             if was or stays:
-                files.append(_Changed(place, old.decode("ascii") if was else None, stays and place.is_file() and not place.is_symlink()))
+                is_here = stays and place.is_file() and not place.is_symlink()
+                files.append(_Changed(place, old.decode("ascii") if was else None, is_here, is_left_out=stays and not is_here))
         return sorted(files, key=lambda file: os.fsencode(file.path))
+
+    def changed_links(self, commit: str) -> list[Path]:
+        """The links that differ from a commit."""
+        parts = self._answer("diff", *DIFF, "--raw", "-z", "--no-abbrev", commit, "--").split(b"\0")
+        entries = zip(parts[::2], parts[1::2], strict=False)
+        return [self.top / os.fsdecode(path) for entry, path in entries if entry.split(b" ")[1] == LINK]
 
     def submodules(self) -> list[Path]:
         """The folders of submodules."""

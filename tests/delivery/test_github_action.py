@@ -131,6 +131,26 @@ def test_a_branch_without_new_rows_passes_and_says_so(workspace: Path) -> None:
     assert action(workspace, files="new*.jsonl", diff_base="origin/main").code in (1, 3)
 
 
+def test_the_base_of_a_merge_queue_is_that_of_its_group_and_elsewhere_there_is_none(workspace: Path) -> None:
+    def git(*arguments: str) -> str:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        return subprocess.run(["git", *identity, *arguments], cwd=workspace, check=True, capture_output=True, text=True).stdout.strip()
+
+    write(workspace / "old.jsonl", BAD)
+    (workspace / "gate.toml").write_text('[data]\nnew = ["*.jsonl"]\n')
+    git("init", "-q", "-b", "main")
+    git("add", "-A")
+    git("commit", "-qm", "x")
+    (workspace.parent / "event.json").write_text(json.dumps({"merge_group": {"base_sha": git("rev-parse", "HEAD")}}))
+    write(workspace / "new.jsonl", GOOD)
+    git("add", "-A")
+    git("commit", "-qm", "y")
+    group = {"GITHUB_EVENT_NAME": "merge_group", "GITHUB_EVENT_PATH": str(workspace.parent / "event.json")}
+    assert action(workspace, group, diff_base="auto").code == 0
+    run = action(workspace, {"GITHUB_EVENT_NAME": "push"}, diff_base="auto")
+    assert run.code == 1 and any("names no base" in command.data for command in run.obeyed if command.name == "notice")
+
+
 def test_a_gate_without_a_verdict_says_why_in_one_line_that_commands_nothing(workspace: Path) -> None:
     (workspace / "gate.toml").write_text('[data]\nnew = ["a%0A::warning::x\\n::error::y"]\n')
     run = action(workspace)

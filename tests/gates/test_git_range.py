@@ -534,18 +534,63 @@ def test_a_submodule_is_another_repository_s_and_is_said(repository: Path, tmp_p
     for names in (None, ["data"]):
         assert places(names=names) == {"data/mine.jsonl": [1]}
         (note,) = new_rows("main", names).notes
-        assert note.startswith("Changed, and not looked at: 1 submodule (theirs).")
+        assert note.startswith("Changed, and not looked at: 1 submodule (data/theirs).")
     assert not new_rows("main", ["data/mine.jsonl"]).notes and not new_rows("HEAD").notes
     for name in ("data/theirs", "data/theirs/new.jsonl"):
         with pytest.raises(UsageError, match=f"{name} is of the submodule data/theirs"):
             new_rows("main", [name])
 
 
-def test_links_and_files_of_settings_are_no_data(repository: Path) -> None:
-    (repository / "link.jsonl").symlink_to("/etc/passwd")
+def test_links_and_files_of_settings_are_no_data_and_links_are_said(repository: Path) -> None:
     (repository / "package.json").write_text('{"name": "y"}')
     git(repository, "add", "-A")
+    assert places() == {} and not new_rows("main").notes
+    (repository / "link.jsonl").symlink_to("/etc/passwd")
+    (repository / "data" / "pool.jsonl").unlink()
+    (repository / "data" / "pool.jsonl").symlink_to("/etc/passwd")
+    git(repository, "add", "-A")
     assert places() == {}
+    added = new_rows("main")
+    assert added.notes == ("Changed, and not looked at: 2 links (data/pool.jsonl, …). Name the file that it leads to.",)
+    assert not added.deleted, "it is there, as something else"
+
+
+def test_a_sparse_checkout_without_files_that_the_branch_changes_is_refused(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(repository / "data" / "new.jsonl", row(200, ""))
+    commit(repository)
+    git(tmp_path, "clone", "-q", "--no-checkout", str(repository), "sparse")
+    sparse = tmp_path / "sparse"
+    git(sparse, "sparse-checkout", "set", "--no-cone", "/*", "!/data/")
+    git(sparse, "checkout", "-q", "branch")
+    monkeypatch.chdir(sparse)
+    assert not (sparse / "data").exists()
+    for names in ([], ["data/*.jsonl"], ["data/new.jsonl"]):
+        done = run("--diff", "origin/main", *names)
+        said = " ".join(done.stderr.split())
+        assert done.exit_code == 2 and "sparse, and lacks 1 data file that the branch changes (data/new.jsonl)." in said, done.output
+    git(sparse, "sparse-checkout", "disable")
+    assert run("--diff", "origin/main").exit_code == 1
+
+
+def test_what_may_be_the_reason_that_there_is_no_such_commit_is_said(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for base, cause, fix in (
+        ("0" * 40, "000000000000… is what hosts give in place of a commit", "--diff origin/main"),
+        ("c" * 40, "There is no commit cccccccccccc in this checkout; a force-push may", f"git fetch origin {'c' * 40}, or name a branch"),
+        ("HEAD~99", "There is no commit HEAD~99 in this checkout.", "the files of new rows without --diff"),
+        ("topic", "There is no commit topic in this checkout.", "git fetch origin topic:refs/remotes/origin/topic, and name origin/topic."),
+    ):
+        with pytest.raises(UsageError) as caught:
+            new_rows(base)
+        assert caught.value.message.startswith(cause) and fix in (caught.value.fix or "")
+    (tmp_path / "new").mkdir()
+    git(tmp_path / "new", "init", "-q")
+    monkeypatch.chdir(tmp_path / "new")
+    with pytest.raises(UsageError, match="This repository has no commit yet"):
+        new_rows("main")
 
 
 def test_a_row_of_several_lines_is_new_where_one_of_them_is_taken_out(repository: Path) -> None:

@@ -64,7 +64,7 @@ def require(module: str, *, needed_by: str) -> Any:
     >>> require("json", needed_by="this example").loads("[1]")
     [1]
     """
-    if module.partition(".")[0] in ("trl", "peft", "bitsandbytes", "transformers", "accelerate"):
+    if module.partition(".")[0] in ("trl", "peft", "bitsandbytes", "transformers", "sentence_transformers", "accelerate"):
         # They import bitsandbytes, which tells of kernels for CPUs that it could have fetched.
         logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     try:

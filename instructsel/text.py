@@ -233,6 +233,15 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def begun(words: str) -> str:
+    """Words at the beginning of a sentence; the symbol of an indicator stays as it is.
+
+    >>> begun("the embedding"), begun("knn_6")
+    ('The embedding', 'knn_6')
+    """
+    return f"T{words[1:]}" if words.startswith("the ") else words
+
+
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     """A key that orders names as people do: task2 before task10.
 

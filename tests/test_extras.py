@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import logging
 import re
+import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -100,3 +103,12 @@ def test_a_missing_module_is_named_with_the_extra_that_brings_it(monkeypatch: py
     with pytest.raises(MissingExtra) as caught:
         require(f"{module}.inside", needed_by="the test")
     assert f"instructsel[{EXTRA_OF[module]}]" in str(caught.value.fix)
+
+
+@pytest.mark.parametrize("module", ["transformers", "sentence_transformers"])
+def test_kernels_that_bitsandbytes_could_have_fetched_are_not_told_of(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    logger = logging.getLogger("bitsandbytes.backends.cpu.ops")
+    monkeypatch.setattr(logger, "level", logging.NOTSET)
+    monkeypatch.setitem(sys.modules, module, ModuleType(module))
+    require(module, needed_by="the test")
+    assert logger.level == logging.ERROR

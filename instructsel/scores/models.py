@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, Self
 from instructsel.errors import UsageError
 from instructsel.indicators import registry as registry
 from instructsel.indicators.base import Indicator
+from instructsel.models.load import EMBEDDED, EMBEDDED_LM
 
 PRECISIONS: Final = ("auto", "fp32", "bf16")
 
@@ -73,6 +74,8 @@ class ModelSettings:
                 raise UsageError(f"{symbol} uses no model.", fix=f"Leave --model {symbol}=… out.")
             parameters["model"] = model.name
             if model.revision is not None:
+                if model.name in (EMBEDDED, EMBEDDED_LM) or Path(model.name).is_dir():
+                    raise UsageError(f"{symbol}={model.name} has no revisions: they are of the hub.", fix=f"Leave @{model.revision} out.")
                 if "revision" not in fields:
                     raise UsageError(f"{symbol} takes no revision.", fix="Fetch that revision and name its folder.")
                 parameters["revision"] = model.revision

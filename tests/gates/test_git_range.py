@@ -387,7 +387,10 @@ def test_which_rows_were_looked_at_stands_in_every_form_of_the_verdict(repositor
     sarif = json.loads(Path("sarif.out").read_text())["runs"][0]["invocations"][0]["toolExecutionNotifications"]
     assert {note["message"]["text"] for note in sarif if note["descriptor"]["id"] == "rows"} == set(notes)
     done = run("--diff", "HEAD", "--to=markdown=none.md")
-    assert done.exit_code == 5 and "error" not in done.stderr and "Exit code 5: there is nothing to check." in Path("none.md").read_text()
+    page = Path("none.md").read_text()
+    assert done.exit_code == 5 and "error" not in done.stderr and "Exit code 5: there is nothing to check." in page
+    assert page.count("\n| all ") == page.count("There is no row to look at.") == 1, "in one line"
+    assert run("--diff", "HEAD", "--to=markdown=none.md").exit_code == 5, "it is ours, and may be replaced"
 
 
 def test_patterns_of_windows_are_refused(repository: Path) -> None:
@@ -399,13 +402,26 @@ def test_patterns_of_windows_are_refused(repository: Path) -> None:
 
 def test_hosts_of_code_get_files_from_the_root_of_the_checkout(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(repository / "data" / "new.jsonl", row(200, ""))
+    (repository / "data" / "x.parquet").write_bytes(b"PAR0")
     (repository / "work").mkdir()
     monkeypatch.chdir(repository / "work")
-    forms = [f"--to={name}={name}.out" for name in ("github", "gitlab", "sarif")]
-    done = run("../data/new.jsonl", *forms)
-    assert done.exit_code == 1, done.output
-    assert "file=data/new.jsonl,line=1" in Path("github.out").read_text()
-    assert json.loads(Path("gitlab.out").read_text())[0]["location"]["path"] == "data/new.jsonl"
+    forms = [f"--to={name}={name}.out" for name in ("github", "gitlab", "sarif", "junit", "markdown")]
+    done = run("../data/new.jsonl", "../data/x.parquet", *forms)
+    assert done.exit_code == 3, done.output
+    assert "    ../data/new.jsonl:1 The response" in done.stdout and "BROKEN  ../data/x.parquet, line 1" in done.stdout
+    assert "file=data/new.jsonl,line=1" in (annotations := Path("github.out").read_text())
+    assert "file=data/x.parquet,line=1,title=cannot be read::data/x.parquet, line 1: named" in annotations
+    assert [entry["location"]["path"] for entry in json.loads(Path("gitlab.out").read_text())][:2] == ["data/x.parquet", "data/new.jsonl"]
+    assert 'name="reading data/x.parquet"><error message="data/x.parquet, line 1' in Path("junit.out").read_text()
+    assert "Not complete: data/x.parquet, line 1" in Path("markdown.out").read_text()
+    (repository / "work" / "gate.toml").write_text('[data]\nnew = ["../data/new.jsonl"]\n')
+    for arguments in ([], ["--diff", "main"], ["--config", "../work/gate.toml"]):
+        assert "    ../data/new.jsonl:1 The response" in run(*arguments).stdout
+    monkeypatch.chdir(repository)
+    assert "    data/new.jsonl:1 The response" in run("--config", "work/gate.toml").stdout, (
+        "the folder of the configuration is no part of it"
+    )
+    monkeypatch.chdir(repository / "work")
     result = json.loads(Path("sarif.out").read_text())["runs"][0]["results"][0]
     assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "data/new.jsonl"
 

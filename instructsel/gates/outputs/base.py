@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from instructsel.artifact import dump_json
-from instructsel.gates.change import shown_path
+from instructsel.gates.change import root_of, shown_path
 from instructsel.gates.finding import Finding, Place
 from instructsel.gates.verdict import Verdict
 from instructsel.text import clean, in_json, neutral, safe_path, without_keys
@@ -97,15 +97,17 @@ def place_of(finding: Finding, verdict: Verdict) -> Place | None:
 def in_checkout(place: Place) -> Place:
     """A place whose file is named from the root of the checkout that the working folder is in; as it is where it lies in none."""
     here, file = os.getcwd(), place.file
-    root, path = _root_of(here), os.path.normpath(os.path.join(here, file))
+    root, path = root_of(here), os.path.normpath(os.path.join(here, file))
     named = Path(path).relative_to(root).as_posix() if root is not None and Path(path).is_relative_to(root) else file
     return Place(named, max(1, place.line))
 
 
-@lru_cache(maxsize=16)
-def _root_of(folder: str) -> Path | None:
-    """The root of the checkout that a folder is in."""
-    return next((place for place in (Path(folder), *Path(folder).parents) if (place / ".git").exists()), None)
+def placed(trouble: str, place: Place | None) -> str:
+    """A trouble whose file is named from the root of the checkout."""
+    name = None if place is None else safe_path(place.file)
+    if place is None or name is None or not trouble.startswith(name):
+        return trouble
+    return f"{safe_path(in_checkout(place).file)}{trouble.removeprefix(name)}"
 
 
 def json_bytes(value: Any) -> bytes:
@@ -128,4 +130,4 @@ def _safe(text: str) -> str:
     return shown if shown.isascii() else shown.encode("utf-8", "backslashreplace").decode()
 
 
-__all__ = ["Output", "Setting", "capped", "in_checkout", "json_bytes", "parsed", "place_of", "plain", "shown_place"]
+__all__ = ["Output", "Setting", "capped", "in_checkout", "json_bytes", "parsed", "place_of", "placed", "plain", "shown_place"]

@@ -6,7 +6,7 @@ import re
 from typing import ClassVar, Final
 
 from instructsel.gates.finding import Finding, Place
-from instructsel.gates.outputs.base import Output, Setting, in_checkout, place_of, plain
+from instructsel.gates.outputs.base import Output, Setting, in_checkout, place_of, placed, plain
 from instructsel.gates.verdict import Verdict
 from instructsel.text import safe_path
 
@@ -46,7 +46,7 @@ class GitHub(Output):
         for severity, command in COMMANDS.items():
             counted = [finding for finding in verdict.findings if finding.severity == severity and finding.waived is None]
             # What was not asked comes first: a gate that looked at less than it says is worse than a row more.
-            left_out = [_trouble(text, place, command) for text, place in verdict.placed_troubles if severity == "error"]
+            left_out = [_trouble(placed(text, place), place, command) for text, place in verdict.placed_troubles if severity == "error"]
             left_out += [f"::{command}::{data(text)}" for text in _not_asked(verdict, severity)]
             shown = left_out[:EACH]
             shown += [_line(finding, command, verdict) for finding in counted[: EACH - len(shown)]]

@@ -7,7 +7,7 @@ from hashlib import blake2b
 from typing import Any, ClassVar, Final
 
 from instructsel.gates.finding import Place
-from instructsel.gates.outputs.base import Output, Setting, in_checkout, json_bytes, parsed, place_of, plain
+from instructsel.gates.outputs.base import Output, Setting, in_checkout, json_bytes, parsed, place_of, placed, plain
 from instructsel.gates.verdict import Verdict
 from instructsel.text import safe_path
 
@@ -45,7 +45,7 @@ class GitLab(Output):
 
     def render(self, verdict: Verdict, setting: Setting) -> bytes:
         """Files that cannot be read, and every finding that counts; one of the change as a whole stands at the head of the first file."""
-        rows = [_unread(text, in_checkout(place)) for text, place in verdict.placed_troubles if place is not None]
+        rows = [_unread(placed(text, place), in_checkout(place)) for text, place in verdict.placed_troubles if place is not None]
         for finding in verdict.findings:
             place = place_of(finding, verdict)
             if finding.waived is None and place is not None:

@@ -6,7 +6,7 @@ import re
 from typing import ClassVar, Final
 from xml.sax.saxutils import escape, quoteattr
 
-from instructsel.gates.outputs.base import Output, Setting, capped, plain, shown_place
+from instructsel.gates.outputs.base import Output, Setting, capped, in_checkout, placed, plain, shown_place
 from instructsel.gates.verdict import Verdict
 from instructsel.text import clean, safe_path
 
@@ -52,8 +52,8 @@ class JUnit(Output):
         lines = [DECLARATION, f'{SUITES} {numbers.partition(" skipped=")[0]} time="{seconds:.3f}">']
         lines.append(f'<testsuite name="instructsel gate" {numbers} time="{seconds:.3f}">')
         for trouble, place in verdict.placed_troubles:
-            name = "reading" if place is None else f"reading {safe_path(place.file)}"
-            error = f'<error message={_attribute(trouble)} type="reading"/>'
+            name = "reading" if place is None else f"reading {safe_path(in_checkout(place).file)}"
+            error = f'<error message={_attribute(placed(trouble, place))} type="reading"/>'
             lines.append(f'<testcase classname="instructsel.gate" name={_attribute(name)}>{error}</testcase>')
         for result in verdict.results:
             name = f"{result.check.number} {result.label}"

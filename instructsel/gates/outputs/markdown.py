@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 from instructsel.errors import Negative
 from instructsel.gates.checks.base import Result
 from instructsel.gates.finding import Finding, Place
-from instructsel.gates.outputs.base import Output, Setting, plain, shown_place
+from instructsel.gates.outputs.base import Output, Setting, placed, plain, shown_place
 from instructsel.gates.verdict import MEANINGS, Verdict
 
 MOST_BYTES: Final = 900_000
@@ -69,16 +69,20 @@ class Markdown(Output):
         if code > Negative.exit_code:
             page.take(f"Exit code {code}: {cell(MEANINGS[code])}.", "")
         page.take(*(f"- {cell(note, 600)}" for note in verdict.notes[:EACH]), *([""] if verdict.notes else []))
-        for trouble in verdict.troubles[:EACH]:
-            page.take(f"Not complete: {cell(trouble, 600)}", "")
+        for trouble, place in verdict.placed_troubles[:EACH]:
+            page.take(f"Not complete: {cell(placed(trouble, place), 600)}", "")
         if len(verdict.troubles) > EACH:
             page.take(f"Not complete: {len(verdict.troubles) - EACH:,} more.", "")
         page.take(HEAD, "| --- | --- | --- | --- |")
+        states = {(result.state, result.statement) for result in verdict.results}
+        is_one_line = len(states) == 1 < len(verdict.results) and verdict.results[0].state == "skipped"
+        if is_one_line:
+            page.take(f"| all {len(verdict.results):,} checks | | {MARKS['skipped']} | {cell(verdict.results[0].statement)} |")
         listed = [
             page.take(
                 f"| {_title(result)} | {result.severity} | {BESIDE if result.state == 'failed' and result not in failing else MARKS[result.state]} | {cell(result.statement)} |"
             )
-            for result in verdict.ordered
+            for result in (() if is_one_line else verdict.ordered)
         ]
         page.lines.append("")
         if not all(listed):

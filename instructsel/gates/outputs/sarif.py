@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from instructsel.gates.checks.base import Result
 from instructsel.gates.finding import SEVERITIES, Finding, Place
-from instructsel.gates.outputs.base import Output, Setting, capped, in_checkout, json_bytes, parsed, place_of, plain, shown_place
+from instructsel.gates.outputs.base import Output, Setting, capped, in_checkout, json_bytes, parsed, place_of, placed, plain, shown_place
 from instructsel.gates.verdict import Verdict
 from instructsel.text import safe_path, without_keys
 
@@ -69,7 +69,7 @@ class Sarif(Output):
         notes += [
             {
                 "level": "error",
-                "message": {"text": plain(trouble)},
+                "message": {"text": plain(placed(trouble, place))},
                 "descriptor": {"id": "reading"},
                 **_located(place and in_checkout(place)),
             }

@@ -220,7 +220,9 @@ def test_a_sarif_of_long_messages_is_cut_until_github_takes_it(monkeypatch: pyte
 
 def test_a_summary_of_very_many_checks_keeps_its_limit() -> None:
     check = next(iter(checks().values()))
-    results = tuple(Result(check(), "skipped", "x|*" * 200, severity="error", name=f"name {number}") for number in range(2_000))
+    results = tuple(
+        Result(check(), "skipped", f"{number} " + "x|*" * 200, severity="error", name=f"name {number}") for number in range(2_000)
+    )
     page = output_named("markdown").render(Verdict(results, change_of(ReadReport())), SETTING)
     assert len(page) <= 900_000 and b"more checks are not shown" in page
 

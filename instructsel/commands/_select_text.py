@@ -32,6 +32,7 @@ def report(chosen: Selection, baselines: Sequence[Selection], written: Selection
     if everything is not None and not baselines:
         lines.append(f"warning: {everything}")
     lines += _near_duplicates(summary)
+    lines += _not_seen_whole([chosen, *baselines])
     lines += _minima(summary)
     lines += _similarity(summary)
     lines += _ranking(summary, only_indicator(rule) if (rule := chosen.manifest["rule"]) else chosen.name)
@@ -150,6 +151,28 @@ def _near_duplicates(summary: Mapping[str, Any]) -> Iterator[str]:
     if record["of"] == BOTH:
         line += "; --near-duplicates-of response compares the responses alone, --keep-near-duplicates drops none"
     yield line
+
+
+def _not_seen_whole(selections: Sequence[Selection]) -> Iterator[str]:
+    """What the models of ways to select did not see of rows and targets; the same of several replicates once."""
+    told: dict[str, None] = {}
+    for selection in selections:
+        for key in ("retrieval", "drop", "cover", "similarity"):
+            record = selection.summary.get(key) or {}
+            model: Mapping[str, Any] = record.get("encoder") or record.get("model") or next(iter(record.get("models", ())), {})
+            room = (
+                f"the {model['max_length']:,} tokens that {model.get('name', 'its model')} sees"
+                if model.get("max_length")
+                else "what its model sees"
+            )
+            parts = [counted(record["truncated"], "row")] if record.get("truncated") else []
+            parts += [counted(record["targets_truncated"], "target")] if record.get("targets_truncated") else []
+            if parts:
+                first = "; the targets shown before them are cut first" if record.get("targets_shown") else ""
+                told[f"{selection.name}: {' and '.join(parts)} cut to {room}{first}"] = None
+            if record.get("targets_without_vector"):
+                told[f"{selection.name}: {counted(record['targets_without_vector'], 'target')} without a vector"] = None
+    yield from told
 
 
 def _similarity(summary: Mapping[str, Any]) -> Iterator[str]:

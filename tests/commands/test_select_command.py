@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from instructsel.commands import app
 from instructsel.selection.selection_set import SelectionSet
+from tests import tiny
 
 Invoke = Callable[..., Any]
 
@@ -227,6 +228,18 @@ def test_a_way_without_what_it_needs_is_refused_before_any_work(
     files = set(tmp_path.iterdir())
     done = invoke("select", "pool.scores.parquet", "--n", "5", "-o", "c.jsonl", "--no-cache", *arguments, code=2)
     assert message in " ".join(done.stderr.split()) and set(tmp_path.iterdir()) == files
+
+
+def test_what_the_model_of_a_way_does_not_see_is_said(invoke: Invoke, tmp_path: Path) -> None:
+    tiny.causal(tmp_path / "lm", "llama")
+    words = " ".join(sorted(set(tiny.TEXT))) * 4
+    targets = [{"instruction": f"Say {number}. {words}", "output": words} for number in range(2)]
+    (tmp_path / "long.jsonl").write_text("".join(json.dumps(row) + "\n" for row in targets))
+    asked = ("select", "pool.scores.parquet", "--n", "5", "-o", "c.jsonl", "--no-cache", "--target", "long.jsonl", "--target-model", "lm")
+    done = invoke(*asked, "--by", "rds+", "--baseline", "ica")
+    said = " ".join(done.stderr.split())
+    assert "rds+: 2 targets cut to the 512 tokens that lm sees ica: " in said
+    assert "cut to the 512 tokens that lm sees; the targets shown before them are cut first" in said
 
 
 def test_ways_are_listed_and_shown(invoke: Invoke) -> None:

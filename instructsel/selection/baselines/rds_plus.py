@@ -53,6 +53,7 @@ class RdsPlus(Baseline):
             "targets": int(usable.sum()),
             "targets_without_vector": int((~usable).sum()),
             "truncated": int(rows.truncated.sum()),
+            "targets_truncated": int(targets.truncated.sum()),
             "encoder": {key: value for key, value in encoder.fingerprint.items() if value is not None},
         }
         unscored = {row: f"unscored:{RDS}:{rows.reasons[row]}" for row in np.flatnonzero(~known).tolist()}

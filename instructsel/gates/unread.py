@@ -35,8 +35,8 @@ class UnreadFile:
             most: characters.
         """
         reason = self.error.line.removeprefix(self.name)
-        if reason == self.error.line:
-            return neutral(reason, most)
+        if reason == self.error.line or len(shown) > most:
+            return neutral(self.error.line, most)
         # The name as findings have it, with its folders, which tell it from others.
         blank = " " if reason.startswith(" ") else ""
         return f"{safe_path(shown)}{blank}{neutral(reason, most)}"

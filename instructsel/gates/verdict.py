@@ -42,7 +42,7 @@ FAIL_ON: Final = ("error", "warning", NEVER)
 PASSED: Final = "passed"
 FAILED: Final = "failed"
 INCOMPLETE: Final = "incomplete"
-"""Nothing failed that was asked, and a check that the configuration names could not be asked, or one crashed."""
+"""Nothing failed that was asked, and a check that the configuration names could not be asked, or one crashed, or a file could not be read."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -383,7 +383,7 @@ def test_which_rows_were_looked_at_stands_in_every_form_of_the_verdict(repositor
         "Changed, and not looked at: 1 data file that is not named (elsewhere/rows.jsonl).",
     ]
     page = Path("markdown.out").read_text().replace("\\", "")
-    assert all(f"- {note}" in page for note in notes) and "Exit code" not in page
+    assert all(f"Note: {note}" in page for note in notes) and "Exit code" not in page
     sarif = json.loads(Path("sarif.out").read_text())["runs"][0]["invocations"][0]["toolExecutionNotifications"]
     assert {note["message"]["text"] for note in sarif if note["descriptor"]["id"] == "rows"} == set(notes)
     done = run("--diff", "HEAD", "--to=markdown=none.md")

@@ -68,7 +68,8 @@ class Markdown(Output):
         code = verdict.exit_code(setting.fail_on)
         if code > Negative.exit_code:
             page.take(f"Exit code {code}: {cell(MEANINGS[code])}.", "")
-        page.take(*(f"- {cell(note, 600)}" for note in verdict.notes[:EACH]), *([""] if verdict.notes else []))
+        for note in verdict.notes[:EACH]:
+            page.take(f"Note: {cell(note, 600)}", "")
         for trouble, place in verdict.placed_troubles[:EACH]:
             page.take(f"Not complete: {cell(placed(trouble, place), 600)}", "")
         if len(verdict.troubles) > EACH:

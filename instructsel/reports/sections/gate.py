@@ -20,7 +20,7 @@ SEVERITIES: Final = ("error", "warning", "info")
 MEANINGS: Final = {
     "passed": "The rows may join.",
     "failed": "The rows may not join.",
-    "incomplete": "No check failed, and a check could not run.",
+    "incomplete": "No check failed, and a check could not run, or a file could not be read.",
 }
 MODES: Final = {
     "pull-request": "a rate fails where the lower bound of its 95 % interval is over its limit",

@@ -21,7 +21,7 @@ from instructsel import report
 from instructsel.commands import app
 from instructsel.commands._console import note
 from instructsel.commands._gate_text import lines as lines_of
-from instructsel.errors import BaselineError
+from instructsel.errors import BaselineError, PoolError
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Limit, Result
 from instructsel.gates.checks.registry import checks
@@ -29,6 +29,7 @@ from instructsel.gates.finding import SEVERITIES, Finding, Place
 from instructsel.gates.gate import gate
 from instructsel.gates.outputs.base import Setting
 from instructsel.gates.outputs.registry import output_named, outputs
+from instructsel.gates.unread import UnreadFile
 from instructsel.gates.verdict import Verdict
 from instructsel.pool.pool import Pool
 from instructsel.read_report import ReadReport
@@ -259,7 +260,7 @@ def test_fingerprints_stay_when_rows_move_and_files_are_renamed(tmp_path: Path) 
 
 
 def hostile_verdict(text: str) -> Verdict:
-    """The text as a row's content, a file's name, a label of a source, the name of a check, a reason of a waiver and a crash."""
+    """The text as a row's content, a file's name, a label of a source, the name of a check, a reason of a waiver, a crash, a file that is no pool, a note."""
     check = list(checks().values())[1]
     hit = Finding(
         check.number, check.kind, "error", f"The response holds {text}", f"Fix {text}", "0" * 32, Place(text or "x", 3), Place(text or "x", 4),
@@ -273,7 +274,8 @@ def hostile_verdict(text: str) -> Verdict:
         Result(check(), "crashed", f"ValueError: {text}", severity="error", name=f"b {text}"),
     )
     report = ReadReport(1, 0, 0, dropped={"no_response": 1}, formats={text or "x": "alpaca"})
-    return Verdict(results, change_of(report, fault=BaselineError(text)))
+    unread = (UnreadFile(text, PoolError(f"{text}, line 1: it is {text}", fix=text)), UnreadFile("x", PoolError(text)))
+    return Verdict(results, change_of(report, fault=BaselineError(text), unread=unread, notes=(f"Left out: {text}.",)))
 
 
 ALLOWED = {"error", "warning", "notice"}

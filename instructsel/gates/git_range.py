@@ -62,7 +62,7 @@ NAME: Final = re.compile(r"(?!-)[^\x00-\x20\x7f:?*\[\\]+")
 """Of a commit; `main~3` is one, too."""
 DIGEST: Final = re.compile(r"[0-9a-f]{7,64}")
 """A commit by its digest."""
-OF_ANOTHER: Final = re.compile(r"^(?:HEAD|@)|[~^]|@\{")
+OF_ANOTHER: Final = re.compile(r"^(?:\w+_)?HEAD\b|^@|[~^]|@\{")
 """A commit by another one: no branch to fetch."""
 POINTER: Final = b"version https://git-lfs.github.com/spec/"
 FILE: Final = b"100"
@@ -171,7 +171,7 @@ def new_rows(
     everything = _looked_at(changed, None, git)
     if names is not None:
         changed += unknown
-    looked_at = _looked_at(changed, names, git)
+    looked_at = _looked_at(changed, names, git, is_named)
     if names is not None:
         changed = [
             file
@@ -198,7 +198,11 @@ def new_rows(
             f"Not tracked by git, and not looked at: {counted(len(unknown), 'data file')} {_first([file.path for file in unknown])}. "
             "Run git add FILE first, or name the file."
         )
-    others = [place for place in git.changed_submodules(commit) if names is None or any(place.is_relative_to(named) for named in places)]
+    others = [
+        place
+        for place in git.changed_submodules(commit)
+        if names is None or any(place.is_relative_to(named) or named.is_relative_to(place) for named in places)
+    ]
     links = [
         place
         for place in git.changed_links(commit)
@@ -324,7 +328,9 @@ def _is_data(path: Path) -> bool:
     return name.endswith(ENDINGS)
 
 
-def _looked_at(changed: Sequence[_Changed], names: Sequence[str] | None, git: _Git) -> set[str]:
+def _looked_at(
+    changed: Sequence[_Changed], names: Sequence[str] | None, git: _Git, is_named: Callable[[Path], bool] | None = None
+) -> set[str]:
     if names is None:
         # A configuration or a package's manifest in JSON is no pool, which is a list of rows, or a row a line.
         return {str(file.path) for file in changed if file.is_here and (file.path.suffix.lower() != ".json" or _has_rows(file.path))}
@@ -339,6 +345,9 @@ def _looked_at(changed: Sequence[_Changed], names: Sequence[str] | None, git: _G
         if not place.is_relative_to(top):
             raise UsageError(f"{name} is no file of the repository {top}.", fix="Name its files, or check the others without --diff.")
         submodule = next((folder for folder in submodules if place.is_relative_to(folder)), None)
+        if submodule is not None and is_named is not None and is_named(place):
+            # A pattern goes through everything; that the submodule changed is said.
+            continue
         if submodule is not None:
             # git has none of its lines, and no row of it would be looked at.
             shown = safe_path(os.path.relpath(submodule))

@@ -555,6 +555,14 @@ def test_a_submodule_is_another_repository_s_and_is_said(repository: Path, tmp_p
     for name in ("data/theirs", "data/theirs/new.jsonl"):
         with pytest.raises(UsageError, match=f"{name} is of the submodule data/theirs"):
             new_rows("main", [name])
+    # A pattern goes through everything.
+    for words in (["**/*.jsonl"], ["--config", "gate.toml"]):
+        (repository / "gate.toml").write_text('[data]\nnew = ["data/**/*.jsonl"]\n')
+        done = run("--diff", "main", *words)
+        said = " ".join(done.stderr.split())
+        assert done.exit_code == 0 and "1 new row in 1 file." in said and "not looked at: 1 submodule (data/theirs)" in said, done.output
+    done = run("--diff", "HEAD", "data/**/*.jsonl")
+    assert done.exit_code == 5 and "submodule" not in done.stderr
 
 
 def test_links_and_files_of_settings_are_no_data_and_links_are_said(repository: Path) -> None:
@@ -597,6 +605,7 @@ def test_what_may_be_the_reason_that_there_is_no_such_commit_is_said(
         ("0" * 40, "000000000000… is what hosts give in place of a commit", "--diff origin/main"),
         ("c" * 40, "There is no commit cccccccccccc in this checkout; a force-push may", f"git fetch origin {'c' * 40}, or name a branch"),
         ("HEAD~99", "There is no commit HEAD~99 in this checkout.", "the files of new rows without --diff"),
+        ("FETCH_HEAD", "There is no commit FETCH_HEAD in this checkout.", "Name a commit that is there"),
         ("topic", "There is no commit topic in this checkout.", "git fetch origin topic:refs/remotes/origin/topic, and name origin/topic."),
     ):
         with pytest.raises(UsageError) as caught:

@@ -16,6 +16,8 @@ from instructsel.text import safe_path, without_keys
 
 MOST: Final = 4_900
 """GitHub stores 5,000 results of a run, those of the highest severity."""
+TROUBLES: Final = 100
+"""Files that cannot be read that are named."""
 MOST_BYTES: Final = 9_500_000
 """Of the gzipped file; GitHub takes 10 MB."""
 NAME: Final = "instructsel"
@@ -73,8 +75,10 @@ class Sarif(Output):
                 "descriptor": {"id": "reading"},
                 **_located(place and in_checkout(place)),
             }
-            for trouble, place in verdict.placed_troubles
+            for trouble, place in verdict.placed_troubles[:TROUBLES]
         ]
+        if (left := len(verdict.troubles) - TROUBLES) > 0:
+            notes.append({"level": "error", "message": {"text": f"{left:,} more files cannot be read."}, "descriptor": {"id": "reading"}})
         notes += [{"level": "note", "message": {"text": plain(note)}, "descriptor": {"id": "rows"}} for note in verdict.notes]
         if more:
             where = f" All of them: {safe_path(setting.findings)}." if setting.findings else ""

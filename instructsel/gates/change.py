@@ -123,6 +123,11 @@ class Change:
         """Rows of the files, those among them that became no example."""
         return self.report.read - self.known.excluded
 
+    @property
+    def n_asked(self) -> int:
+        """Those of the files that are a pool: what a check of examples is asked about."""
+        return self.n_rows - sum(file.rows for file in self.unread)
+
     @cached_property
     def rows(self) -> tuple[ChangedRow, ...]:
         """The examples, in the order of the pool's ids."""

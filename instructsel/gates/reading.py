@@ -72,14 +72,14 @@ def read_change(
     files: list[UnreadFile] = []
     known = Known()
     try:
-        paths = without_unread_folders(paths, lambda name, error: folders.append(UnreadFile(name, error)))
+        paths = without_unread_folders(paths, lambda *refused: folders.append(UnreadFile(*refused)))
         if compared is None:
             pool = options.read(
                 paths,
                 message=message,
                 progress=progress,
                 through=opened,
-                refused=lambda name, error: files.append(UnreadFile(name, error)),
+                refused=lambda *refused: files.append(UnreadFile(*refused)),
             )
         else:
             pool, known = read_new(paths, compared, reading, message=message, progress=progress, only=opened, unread=files)

@@ -10,8 +10,8 @@ from instructsel.pool import hub
 from instructsel.pool.naming import STDIN, expanded, is_here
 from instructsel.text import neutral, safe_path
 
-Refused = Callable[[str, PoolError], None]
-"""Called with the name of a file that cannot be read, and why; see `Pool.read`."""
+Refused = Callable[[str, PoolError, int], None]
+"""Called with the name of a file that cannot be read, why, and how many rows of it were seen; see `Pool.read`."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class UnreadFile:
     name: str
     error: PoolError
     """Why."""
+    rows: int = 0
+    """Of it, as far as they were seen: no check of examples is asked about them."""
 
     @property
     def is_missing(self) -> bool:
@@ -55,7 +57,7 @@ def without_unread_folders(paths: Sequence[str], refused: Refused) -> list[str]:
             expanded(path)
         except PoolError as error:
             fault = fault or error
-            refused(path, error)
+            refused(path, error, 0)
         else:
             kept.append(path)
     if fault is not None and not kept:

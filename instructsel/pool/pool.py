@@ -91,7 +91,7 @@ class Pool:
         delimiter: str | None = None,
         progress: Callable[[int, int], None] | None = None,
         through: Callable[[Source], Source] | None = None,
-        refused: Callable[[str, PoolError], None] | None = None,
+        refused: Callable[[str, PoolError, int], None] | None = None,
     ) -> Self:
         """Read pool files.
 
@@ -110,8 +110,8 @@ class Pool:
             delimiter: between two fields of a CSV or TSV file; told from its header by default.
             progress: called every 1,024 rows, or every megabyte of a large file, with how many bytes of how many are read.
             through: called with each file that was opened; what it returns is read. It may pass lines over; see `Source.through`.
-            refused: called with each file that cannot be read as a pool, and why; the others are read all the same. By default the first such file
-                ends the reading.
+            refused: called with each file that cannot be read as a pool, why, and how many rows of it were seen; the others are read all the same.
+                By default the first such file ends the reading.
 
         Raises:
             PoolError: a file cannot be read as a pool, or with `refused` none can; its report says what had been seen.
@@ -151,9 +151,9 @@ class Pool:
             except PoolError as error:
                 if refused is None:
                     raise
-                fault = fault or error
+                fault, before = fault or error, reading.report.read
                 reading.report = error.report or reading.report
-                refused(entry.name, error)
+                refused(entry.name, error, reading.report.read - before)
         if fault is not None and not reading.files:
             fault.report = reading.report
             raise fault

@@ -128,7 +128,7 @@ class Reading:
         message: Callable[[str], None] | None = None,
         progress: Callable[[int, int], None] | None = None,
         through: Callable[[Source], Source] | None = None,
-        refused: Callable[[str, PoolError], None] | None = None,
+        refused: Callable[[str, PoolError, int], None] | None = None,
     ) -> Pool:
         """Read the files.
 

@@ -105,6 +105,7 @@ def test_files_that_are_no_pool_keep_no_other_from_being_looked_at_and_are_named
     done = run(*[f"--to={form}" for form in forms], "--fix-out", "clean.jsonl")
     said = " ".join(done.stdout.split())
     assert done.exit_code == 3 and "data/a.jsonl:2 The response is empty." in said, done.output
+    assert "IS010 empty-response: 1 of 2 rows;" in said and "IS001 unreadable-row: 1 of 4 rows;" in said, "of those that it was asked about"
     unread = ["data/broken.jsonl", "data/cut.jsonl.gz", "data/none", "data/notes.json", "data/x.parquet"]
     assert all(f"BROKEN {name}" in said for name in unread) and "5 files cannot be read. Exit 3" in said
     assert [line for line in done.stdout.splitlines() if columns_of(line) > 80] == []

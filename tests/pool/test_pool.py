@@ -236,15 +236,15 @@ def test_where_refused_files_are_taken_note_of_the_others_are_read_and_every_row
     broken = save(tmp_path / "b.jsonl", b'{"a\n')
     notes = save(tmp_path / "n.json", b'{"title": "x"}')
     cut = save(tmp_path / "c.jsonl.gz", b"\x1f\x8b\x08\x00cut")
-    refused: list[str] = []
-    pool = Pool.read(good[0], broken, notes, cut, good[1], refused=lambda name, _: refused.append(name))
-    assert refused == [str(broken), str(notes), str(cut)]
+    refused: list[tuple[str, int]] = []
+    pool = Pool.read(good[0], broken, notes, cut, good[1], refused=lambda name, _, rows: refused.append((name, rows)))
+    assert refused == [(str(broken), 1), (str(notes), 1), (str(cut), 0)]
     assert list(pool.ids) == list(Pool.read(*good).ids)
     report = pool.report
     assert (report.read, report.kept, report.dropped, report.quarantined) == (8, 6, {"refused": 1}, {"truncated": 1})
     assert "n.json: refused: no known format has the fields title" in report.readings()
     with pytest.raises(PoolError, match=r"b\.jsonl") as caught:
-        Pool.read(broken, notes, cut, refused=lambda name, _: refused.append(name))
+        Pool.read(broken, notes, cut, refused=lambda name, _, rows: refused.append((name, rows)))
     assert caught.value.report is not None and caught.value.report.read == 2
     with pytest.raises(PoolError, match=r"b\.jsonl"):
         Pool.read(*good, broken)

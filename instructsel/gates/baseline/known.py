@@ -218,7 +218,7 @@ def _kept(unread: list[UnreadFile] | None) -> Refused | None:
     if unread is None:
         return None
     unread.clear()
-    return lambda name, error: unread.append(UnreadFile(name, error))
+    return lambda *refused: unread.append(UnreadFile(*refused))
 
 
 def without_known(pool: Pool, baseline: Baseline, besides: set[int] | None = None) -> tuple[Pool, Known]:

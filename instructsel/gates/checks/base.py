@@ -201,7 +201,7 @@ class RowCheck(Check):
         counting = [finding for finding, (_, is_mild) in zip(findings, hits, strict=True) if finding.waived is None and not is_mild]
         several = change.several
         rows = self.rows_counted(change, len({several.get(finding.row or "", (finding.row, finding.place)) for finding in counting}))
-        limit = self.limit(rows, change.n_rows, nightly=change.nightly)
+        limit = self.limit(rows, change.n_rows if self.asks_of_reading else change.n_asked, nightly=change.nightly)
         n_waived = sum(finding.waived is not None for finding in findings)
         statement = limit.statement + (f" {counted(n_waived, 'finding')} waived." if n_waived else "")
         return Result(self, "passed" if limit.passed else "failed", statement, findings, (limit,))

@@ -39,7 +39,7 @@ from instructsel.grading.graders.held_out_loss import KIND, HeldOutLoss
 from instructsel.stats.loss_units import LossTotals
 from instructsel.verification.verdict import ComparisonSettings
 
-STAGES: Final = ("stage_0", "pilot", "stage_1", "stage_4", "stage_2", "stage_3")
+STAGES: Final = ("stage_0", "pilot", "stage_1", "stage_4", "stage_2", "stage_3", "stage_5")
 MATCHED: Final = "length-matched to "
 """How the arm of random rows with a method's response lengths is called."""
 INDICATORS: Final = ("len", "len_in", "mtld", "knn_6", "plausibility", "ppl", "ifd")
@@ -345,6 +345,16 @@ class Record:
             n = sum(total <= self.decided["pools"]["tokens"] for total in accumulate(lengths))
             target.write_text("".join(line + "\n" for line in part[:n]), encoding="utf-8")
         return target
+
+    def _stage_5(self) -> Iterator[Work]:
+        settings = self.decided["stage_5"]
+        for name in settings["pools"]:
+            pool, _ = self.material.drawn(name)
+            runs: list[Model] = []
+            for method in settings["methods"]:
+                subsets = [partial(self.by_method, pool, method, self.tokens, matched=k) for k in range(settings["length_matched_subsets"])]
+                runs += models(f"{MATCHED}{method}", subsets)
+            yield Work(f"stage_5_{name}", name, tuple(runs), self.recipe(), tasks=False)
 
     # ------------------------------------------------------------------ running
 

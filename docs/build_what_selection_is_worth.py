@@ -7,7 +7,7 @@ import math
 import statistics
 import tomllib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +26,7 @@ RESULTS: Final = ROOT / "benchmarks" / "results" / "record"
 PROTOCOL: Final = ROOT / "benchmarks" / "record" / "protocol.toml"
 RANDOM: Final = "random"
 LONGEST: Final = "longest"
+MATCHED: Final = "length-matched to "
 WHOLE: Final = "whole pool"
 TASKS: Final = ("lm_eval:truthfulqa:acc_norm", "lm_eval:whose_answer:acc_norm", "checkable")
 """The outcomes beside the loss: two by log probability, one whose answers a program checks."""
@@ -165,7 +166,7 @@ def works(method: str) -> tuple[bool, str]:
         for baseline in (RANDOM, LONGEST):
             if method != baseline and not beats(first.against(baseline, [arm for arm in first.methods() if arm != baseline]).get(method)):
                 return False, f"not better than {baseline} on {POOLS[pool]}"
-        matched = f"length-matched to {method}"
+        matched = f"{MATCHED}{method}"
         if matched not in first.grades.arms or not beats(first.against(matched, [method])[method]):
             return False, f"not better than length-matched on {POOLS[pool]}"
         signs.append(np.sign(gained(first.against(RANDOM, [method])[method])))
@@ -342,12 +343,12 @@ def stage_3() -> list[str]:
     n_models = sum(map(len, bins.values()))
     if len(there) < n_models:
         return ["## Fifths", "", f"Not complete yet: {len(there)} of {n_models} models.", ""]
-    learned = {run["arm"]: run["loss_tokens"] for run in stage.trained}
+    learned = {run["arm"]: f"{run['rows']:,} / {run['loss_tokens']:,}" for run in stage.trained}
     rows = []
     for indicator, arms in bins.items():
         values = [stage.mean(arm) for arm in arms]
         r = spearman(np.arange(len(values), dtype=float), np.array(values))
-        cells = [f"{value:.4f}" + (f" ({learned[arm]:,})" if arm in learned else "") for arm, value in zip(arms, values, strict=True)]
+        cells = [f"{value:.4f}" + (f" ({learned[arm]})" if arm in learned else "") for arm, value in zip(arms, values, strict=True)]
         rows.append([named(indicator) + (", farthest first" if indicator.startswith("knn") else ""), *cells, f"{r:+.1f}"])
     n_bins = protocol()["stage_3"]["bins"]
     surest = 2 / math.factorial(n_bins)
@@ -355,7 +356,7 @@ def stage_3() -> list[str]:
         "## Fifths of a pool, by indicator",
         "",
         f"The candidates of {POOLS[protocol()['stage_3']['pool']]} in the order in which selection would take them, cut in fifths, and one model on each: "
-        f"a drawn order of its rows, up to {protocol()['pools']['tokens']:,} tokens. Bits per byte, and in brackets the tokens of answers that it learned from; "
+        f"a drawn order of its rows, up to {protocol()['pools']['tokens']:,} tokens. Bits per byte, and in brackets its rows and the tokens of their answers, which it learned from; "
         f"the correlation is positive where rows taken earlier give a lower loss. {spread()}",
         "",
         *table(["sorted by", *(f"fifth {number + 1}" for number in range(n_bins)), "Spearman"], rows),
@@ -374,6 +375,62 @@ def spread() -> str:
     return (
         f"{len(losses)} models on random subsets of the same pool, at as many tokens, lie between {min(losses):.4f} and {max(losses):.4f}."
     )
+
+
+def stage_5() -> list[str]:
+    """Rows and steps: what the loss of an arm goes with at equal tokens, and ways beside random rows of their lengths."""
+    settings = protocol()["stage_5"]
+    first = {pool: Stage(f"stage_1_{pool}") for pool in POOLS}
+    over = [told_of_rows(stage, [RANDOM, *stage.methods()], f"arms of {POOLS[pool]}") for pool, stage in first.items()]
+    fifths = Stage("stage_3")
+    if fifths.exists:
+        over.append(told_of_rows(fifths, [arm for arm in fifths.grades.arms if " bin " in arm], "fifths of Dolly"))
+    beside = {pool: Stage(f"stage_5_{pool}") for pool in settings["pools"]}
+    matched = {method: f"{MATCHED}{method}" for method in settings["methods"]}
+    n_models = len(beside) * len(matched) * settings["length_matched_subsets"]
+    n_there = sum(stage.runs(arm) for stage in beside.values() if stage.exists for arm in matched.values())
+    told_beside = [f"Ways beside random rows of their lengths: not complete yet, {n_there} of {n_models} models.", ""]
+    if n_there == n_models:
+        rows = []
+        for method, arm in matched.items():
+            cells = []
+            for pool, stage in beside.items():
+                verdict = joined(first[pool], stage).against(arm, [method], pool_seeds=True)[method]
+                cells += [tokens_of(first[pool], method), tokens_of(stage, arm), f"{stage.mean(arm):.4f}", gain(verdict)]
+            rows.append([named(method), *cells])
+        header = [f"{column} on {POOLS[pool]}" for pool in beside for column in ("rows / tokens", "of the random rows", "bits per byte of these", "gain over these")]  # fmt: skip
+        told_beside = [
+            f"So each way beside {settings['length_matched_subsets']} models on random rows whose responses are as long, each interval by itself, with the variance of seeds pooled over all ways:",
+            "",
+            *table(["chosen by", *header], rows),
+        ]
+    return [
+        "## Rows and steps at equal tokens",
+        "",
+        f"Secondary, not decided beforehand. A way that takes long rows takes few of them, and its model takes few steps, of {protocol()['recipe']['batch_size']} rows each. "
+        f"Spearman's correlation of the number of rows with the loss, with a 95 % bootstrap interval: {'; '.join(over)}. "
+        "Ways that take the same rows are one arm here. Arms share rows, so the intervals are rather too narrow than too wide.",
+        "",
+        *told_beside,
+    ]
+
+
+def told_of_rows(stage: Stage, arms: Sequence[str], noun: str) -> str:
+    """Spearman of the rows of these arms with their losses, and its interval; arms on the same rows count once."""
+    found = {(statistics.fmean(run["trained_rows"] for run in stage.trained if run["arm"] == arm), stage.mean(arm)): arm for arm in arms}
+    rows, losses = (np.array(values) for values in zip(*sorted(found), strict=True))
+    drawn = np.random.default_rng(0).integers(len(rows), size=(RESAMPLES, len(rows)))
+    values = [value for places in drawn if (value := spearman(rows[places], losses[places])) is not None]
+    low, high = np.quantile(values, [0.025, 0.975])
+    return f"{spearman(rows, losses) or 0.0:+.2f} [{low:+.2f}, {high:+.2f}] over {len(rows)} {noun}"
+
+
+def joined(first: Stage, second: Stage) -> Stage:
+    """The grades of two stages on one pool, by the primary outcome."""
+    both = Stage(f"{first.name} and {second.name}")
+    frames = [stage.grades.frame.filter((pl.col("grader") == KIND) & (pl.col("arm") != "untouched")) for stage in (first, second)]
+    both.__dict__["grades"] = replace(first.grades, frame=pl.concat(frames).sort("grader", "arm", "replicate", "seed", "item"), graders={KIND: first.grades.graders[KIND]})  # fmt: skip
+    return both
 
 
 def is_finished(pool: str) -> bool:
@@ -524,6 +581,7 @@ def page() -> str:
             *stage_0(),
             *stage_4(),
             *stage_3(),
+            *stage_5(),
             "## What was changed after the protocol was written",
             "",
             *changes,

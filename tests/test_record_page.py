@@ -176,13 +176,13 @@ def test_fifths_are_told_when_all_their_models_are_there(tmp_path: Path, page: M
     assert page.stage_3()[2] == f"Not complete yet: {len(arms) - 1} of {len(arms)} models."
     Verification.of(runs).write(tmp_path / "stage_3.parquet")
     (tmp_path / "stage_3.trained.json").write_text(
-        json.dumps([{"arm": arm, "loss_tokens": 1000 + place} for place, arm in enumerate(arms)])
+        json.dumps([{"arm": arm, "rows": 50 + place, "loss_tokens": 1000 + place} for place, arm in enumerate(arms)])
     )
     told = page.stage_3()
     rows = [line for line in told if line.startswith("| ") and "fifth" not in line and "---" not in line]
     assert len(rows) == len(settings["indicators"]) and all(row.split("|")[-2].strip() == "-1.0" for row in rows)
     # What a model learned from stands beside its loss.
-    assert all(f"({1000 + place:,})" in rows[place // settings["bins"]] for place in range(len(arms)))
+    assert all(f"({50 + place} / {1000 + place:,})" in rows[place // settings["bins"]] for place in range(len(arms)))
     # Of five in a row, the surest order of 120 and its reverse.
     assert any(f"the exact p is {2 / 120:.3f}, and {4 * 2 / 120:.3f} corrected for the 4" in line for line in told)
 
@@ -192,6 +192,37 @@ def test_what_indicators_say_of_halves_is_their_own_value() -> None:
     predicted = json.loads((PAGE.RESULTS / "stage_4.predicted.json").read_text())
     for half, values in predicted.items():
         assert all(values[name] > 0 for name in ("len", "len_in", "mtld", "knn_6", "ppl", "ifd", "tokens")), half
+
+
+def test_ways_stand_beside_random_rows_of_their_lengths_when_all_their_models_are_there(tmp_path: Path, page: ModuleType) -> None:
+    settings = page.protocol()["stage_5"]
+    trained = [{"arm": arm, "trained_rows": 100 + place, "tokens": 33_000} for place, arm in enumerate(("random", "longest", *METHODS))]
+    for pool in page.POOLS:
+        # The more rows, the lower the loss.
+        stage(tmp_path, f"stage_1_{pool}", {run["arm"]: 0.01 * place for place, run in enumerate(trained) if run["arm"] != "random"})
+        (tmp_path / f"stage_1_{pool}.trained.json").write_text(json.dumps(trained))
+    told = page.stage_5()
+    assert "-1.00 [-1.00, -1.00] over 8 arms of Alpaca" in told[2]
+    n_models = 2 * len(settings["methods"]) * settings["length_matched_subsets"]
+    assert told[4].endswith(f"not complete yet, 0 of {n_models} models.")
+    for pool in settings["pools"]:
+        generator = np.random.default_rng(3)
+        runs = [
+            run
+            for method in settings["methods"]
+            for k in range(settings["length_matched_subsets"])
+            # As good as the way itself but for IFD, whose like-long rows are better than it.
+            for run in graded(f"length-matched to {method}", k, 0, 0.01 * (2 + METHODS.index(method)) + 0.03 * (method == "ifd"), generator)
+            if run.grades.grader == KIND
+        ]
+        Verification.of(runs).write(tmp_path / f"stage_5_{pool}.parquet")
+    rows = [line for line in page.stage_5() if line.startswith("| ") and "---" not in line][1:]
+    assert len(rows) == len(settings["methods"])
+    for method, row in zip(settings["methods"], rows, strict=True):
+        for cell in (row.split("|")[5], row.split("|")[9]):
+            estimate, low, high = (float(part.strip("[],")) for part in cell.split())
+            assert low < estimate < high and estimate == pytest.approx(-0.03 if method == "ifd" else 0.0, abs=0.003), row
+            assert high < 0 or method != "ifd"
 
 
 def test_the_page_is_made_of_the_results() -> None:

@@ -185,7 +185,7 @@ class Difficulty:
         ]
         if higher:
             lines.append(
-                f"The median of {', '.join(higher)} rows is above that of clean ones: a selection that takes the highest IFD takes them first. Its papers leave out rows above 1; select does not."
+                f"The median of {', '.join(higher)} rows is above that of clean ones: a selection that takes the highest IFD takes them first. Its papers leave out rows above 1: --by superfiltering does so, --by -ifd does not."
             )
         return lines
 

@@ -142,12 +142,15 @@ def best(candidates: ScoredCandidates) -> Selection:
         assert prediction is not None
         selection = ranked(candidates, Ranking(ranker.name, ranker.target, prediction.values, prediction.contributions))
     if not len(selection):
-        raise _nothing_kept(candidates)
+        raise _nothing_kept(candidates, selection)
     return selection
 
 
-def _nothing_kept(candidates: Candidates) -> NothingToDo:
-    """The error for a budget and quotas that no row fits."""
+def _nothing_kept(candidates: Candidates, selection: Selection) -> NothingToDo:
+    """The error for a ranking of no row, or a budget and quotas that no row fits."""
+    if not selection.summary["ranked"]:
+        counts = ", ".join(f"{reason} {count:,}" for reason, count in selection.summary["dropped"].items())
+        return NothingToDo(f"No row is selected: {selection.name} ranks none of the rows ({counts}).", fix="Rank by something else.")
     unit = "token" if isinstance(candidates.budget, Tokens) else "example"
     limit = candidates.limit
     empty = [

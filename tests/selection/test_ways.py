@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from instructsel.errors import UsageError
+from instructsel.errors import NothingToDo, UsageError
 from instructsel.pool.pool import Pool
 from instructsel.pool.spec import rows_digest
 from instructsel.scores.table import ScoreTable
@@ -171,6 +171,17 @@ def test_the_filter_is_greedy_over_the_ranking(pool: tuple[Pool, ScoreTable]) ->
         if len(taken) < 20 and (not taken or (vectors[1:] @ vectors[0]).max() < 0.85):
             taken.append(name)
     assert list(selection.kept_ids) == taken and selection.summary["dropped"]["too_similar"] > 0
+
+
+def test_a_way_that_ranks_no_row_says_why(pool: tuple[Pool, ScoreTable]) -> None:
+    rows = pool[0]
+    table = ScoreTable.from_columns(rows.ids, {"ifd": ([1.0 + n / 100 for n in range(len(rows))], [None] * len(rows))})
+    with pytest.raises(
+        NothingToDo, match=rf"superfiltering ranks none of the rows \(.*unscored:superfiltering:ifd_not_below_1 {len(rows)}\)"
+    ):
+        select(rows, table, Way("superfiltering"), budget=5, keep_exact_duplicates=True)
+    with pytest.raises(NothingToDo, match=r"ranks none of the rows"):
+        select(rows, table, Way("superfiltering"), budget=5)
 
 
 @pytest.mark.parametrize("name", [name for name in WAYS if registry.make(name).needs_target])

@@ -79,8 +79,11 @@ def test_a_target_in_the_pool_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments", [{}, {"encoder": Directions()}])
 def test_without_a_target_or_a_model_there_is_no_such_baseline(tmp_path: Path, arguments: dict[str, Any]) -> None:
     pool = pool_of(tmp_path / "pool.jsonl", ["go north", "east it is"])
-    with pytest.raises(UsageError, match="needs a target set and a model"):
+    with pytest.raises(UsageError, match="needs a target set and a model") as caught:
         baselines(chosen(pool, 1), ["rds+"], **arguments)
+    # What is there is not asked for again.
+    assert "target=Pool.read(FILE)" in str(caught.value.fix)
+    assert ('encoder=PooledStates.load("embedded")' in str(caught.value.fix)) == (not arguments)
 
 
 def test_targets_without_any_vector_are_refused(tmp_path: Path) -> None:

@@ -113,13 +113,14 @@ def check_context(baseline: Baseline, context: Context) -> None:
         UsageError: one of them is missing.
     """
     needs = {
-        "a target set": (baseline.needs_target, context.target),
-        "a model": (baseline.needs_model, context.encoder),
-        "that model tuned on the target set": (baseline.needs_tuned, context.tuned),
+        "a target set": (baseline.needs_target, context.target, "target=Pool.read(FILE)"),
+        "a model": (baseline.needs_model, context.encoder, 'encoder=PooledStates.load("embedded")'),
+        "that model tuned on the target set": (baseline.needs_tuned, context.tuned, "tuned=PooledStates.load(FOLDER)"),
     }
-    if any(is_needed and having is None for is_needed, having in needs.values()):
-        needed = " and ".join(what for what, (is_needed, _) in needs.items() if is_needed)
-        fix = f"Give {'them' if ' and ' in needed else 'it'}, or leave {baseline.name} out."
+    missing = [example for is_needed, having, example in needs.values() if is_needed and having is None]
+    if missing:
+        needed = " and ".join(what for what, (is_needed, *_) in needs.items() if is_needed)
+        fix = f"For example: {', '.join(missing)}; or leave {baseline.name} out."
         raise UsageError(f"The baseline {baseline.name} needs {needed}.", fix=fix)
 
 

@@ -126,7 +126,7 @@ def _added(base: str, files: list[str] | None, settings: GateConfig, reading: An
     Raises:
         UsageError: there is no such commit, this is no repository, or a pattern never named a file.
     """
-    from instructsel.gates.git_range import never_named, new_rows
+    from instructsel.gates.git_range import check_ever_named, new_rows
     from instructsel.pool.lines import Limits
     from instructsel.pool.naming import is_pattern, matched, matches_pattern, unmatched
 
@@ -142,13 +142,7 @@ def _added(base: str, files: list[str] | None, settings: GateConfig, reading: An
         names = settings.files() if settings.data.get("new") else None
         added = new_rows(base, names, limits=limits, is_named=settings.names_file, beside=judges)
         lacking, folder, where = settings.unmatched(), settings.folder, f", which [data] new of {settings.where} names"
-    never = never_named(base, lacking, folder) if lacking else []
-    if never:
-        # A gate that never looks at a row would pass for ever.
-        raise UsageError(
-            f"No file of this branch or of {base} is or ever was like {', '.join(never)}{where}: no row would ever be looked at.",
-            fix="Correct it; where it is right, commit the first file with it.",
-        )
+    check_ever_named(base, lacking, folder, where=where)
     return added
 
 

@@ -1,10 +1,11 @@
 """The rows that a git branch adds: those on added or changed lines of its data files since it left another, rows that only moved left out.
 
 The branch is compared with the merge base, and its files are read as they lie in the working tree. A row is new where it stands on a line that
-git shows as added, and no changed data file that is looked at held the very bytes of it once more before. Where git shows no lines, as of compressed
-files and Parquet, the bytes of the rows alone decide.
+git shows as added, and no changed data file that is looked at held the very bytes of it once more before. Where git shows no lines of it, as of
+compressed files, Parquet and files that Git LFS keeps, the bytes of the rows alone decide.
 
-git is called without a shell; nothing that a repository configures is run on its behalf: no external diff, no textconv, no monitor of files.
+git is called without a shell. Of what a checkout configures it runs the filters alone by which it keeps files in another form, as Git LFS has them: no
+external diff, no textconv, no monitor of files.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import Final
 
 from instructsel.errors import EmptyFile, EnvironmentFault, PoolError, UsageError
 from instructsel.pool.lines import Limits, Row, RowFault, read_lines
-from instructsel.pool.naming import matches_pattern
+from instructsel.pool.naming import is_pattern, matches_pattern
 from instructsel.pool.sources import Source, open_source
 from instructsel.text import counted, safe_path
 
@@ -65,6 +66,10 @@ DIGEST: Final = re.compile(r"[0-9a-f]{7,64}")
 OF_ANOTHER: Final = re.compile(r"^(?:\w+_)?HEAD\b|^@|[~^]|@\{")
 """A commit by another one: no branch to fetch."""
 POINTER: Final = b"version https://git-lfs.github.com/spec/"
+MOST_POINTER: Final = 1024
+"""Bytes of a pointer, by its specification."""
+OBJECT: Final = re.compile(rb"^oid sha256:([0-9a-f]{64})$", re.MULTILINE)
+"""What a pointer leads to."""
 FILE: Final = b"100"
 """How the mode of a regular file begins; links and submodules are no data."""
 LINK: Final = b"120000"
@@ -150,8 +155,8 @@ def new_rows(
 
     Args:
         base: a branch, tag or commit.
-        names: files and folders that are looked at, those among them that git does not track yet; every changed data file by default. A row
-            that comes from another file has not moved: it is new.
+        names: files and folders that are looked at, files among them that git does not track yet, or ignores; every changed data file by
+            default. A row that comes from another file has not moved: it is new.
         limits: how rows are read.
         folder: inside of the repository; the working folder by default.
         is_named: whether a file that is gone is one of those that `names` is the rest of, as where a pattern named it.
@@ -165,6 +170,10 @@ def new_rows(
     commit = git.merge_base(base)
     places = [Path(os.path.realpath(name)) for name in names or ()]
     unknown = [_Changed(path, None, True) for path in git.untracked() if _is_data(path) or path in places]
+    ignored = git.ignored(places)
+    # A pattern goes through what git ignores; a file that is named by itself is meant.
+    passed = [path for path in ignored if is_named is not None and is_named(path)]
+    unknown += [_Changed(path, None, True) for path in ignored if path not in passed]
     differing = git.changed(commit)
     # A file that is named by itself is looked at whatever its ending is.
     changed = [file for file in differing if _is_data(file.path) or file.path in places or (is_named is not None and is_named(file.path))]
@@ -209,11 +218,12 @@ def new_rows(
         if _is_data(place)
         and (names is None or any(place.is_relative_to(named) for named in places) or (is_named is not None and is_named(place)))
     ]
-    for passed, noun, instead in (
-        (others, "submodule", "Run gate --diff in it, with a commit of its own."),
-        (links, "link", "Name the file that it leads to."),
+    for why, left_out, noun, instead in (
+        ("Changed", others, "submodule", "Run gate --diff in it, with a commit of its own."),
+        ("Changed", links, "link", "Name the file that it leads to."),
+        ("Ignored by git", passed, "file", "Name it without a pattern, or without --diff."),
     ):
-        notes += [f"Changed, and not looked at: {counted(len(passed), noun)} {_first(passed)}. {instead}"] if passed else []
+        notes += [f"{why}, and not looked at: {counted(len(left_out), noun)} {_first(left_out)}. {instead}"] if left_out else []
     scans, empty, unread = _scans(git, commit, changed, bounds)
     # Rows that stay take their own bytes first, so that of two copies the one on the added line is new.
     before.subtract(row.digest for scanned in scans.values() for row in scanned if not row.added)
@@ -251,7 +261,9 @@ def _scans(git: _Git, commit: str, changed: Sequence[_Changed], limits: Limits) 
         name = str(file.path)
         scans[name] = []
         try:
-            scans[name] = list(_scanned(name, limits, git.added(commit, file.path) if file.blob else None))
+            has_lines = file.blob is None or not git.is_filtered(file.path)
+            added = git.added(commit, file.path) if file.blob and has_lines else None
+            scans[name] = list(_scanned(name, limits, added, has_lines=has_lines))
         except EmptyFile:
             empty.append(safe_path(os.path.relpath(file.path)))
         except (PoolError, RowFault):
@@ -295,6 +307,33 @@ def never_named(base: str, patterns: Sequence[str], folder: Path | None = None) 
     return [pattern for pattern in patterns if not any(_answers(path, pattern, start) for path in ever)]
 
 
+def check_ever_named(base: str, patterns: Sequence[str], folder: Path | None = None, *, where: str = "") -> None:
+    """Refuse patterns, and folders, that no file ever answered to: a gate that never looks at a row would pass for ever.
+
+    Args:
+        base: as `never_named`.
+        patterns: as they are named, those that no file answers to now.
+        folder: where relative ones begin; the working folder by default.
+        where: what names them, for messages.
+
+    Raises:
+        UsageError: there is one, or the history that is here does not say it.
+    """
+    never = never_named(base, patterns, folder) if patterns else []
+    if not never:
+        return
+    listed = ", ".join(never)
+    if _Git((folder or Path.cwd()).resolve()).is_shallow():
+        raise UsageError(
+            f"No file is like {listed}{where}, and whether one ever was does not stand in this shallow checkout: it may be a typo.",
+            fix=DEEPEN,
+        )
+    raise UsageError(
+        f"No file of this branch or of {base} is or ever was like {listed}{where}: no row would ever be looked at.",
+        fix="Correct it; where it is right, commit the first file with it.",
+    )
+
+
 def _fixed(pattern: Path) -> Path:
     """The folder in which all files lie that a pattern names."""
     parts = Path(os.path.normpath(pattern)).parts
@@ -304,6 +343,8 @@ def _fixed(pattern: Path) -> Path:
 
 def _answers(path: Path, pattern: str, folder: Path) -> bool:
     """Whether a pattern names a file, or a folder with this data file in it."""
+    if not is_pattern(pattern, folder):
+        return _is_data(path) and path.is_relative_to(os.path.realpath(folder / pattern))
     if matches_pattern(pattern, path, folder):
         return True
     return _is_data(path) and any(matches_pattern(pattern, parent, folder) for parent in path.parents)
@@ -381,16 +422,17 @@ class _Scanned:
     """Whether it is a turn of a conversation over several rows: with a changed one all are read again, and none is left out."""
 
 
-def _scanned(name: str, limits: Limits, added: Sequence[range] | None) -> Iterator[_Scanned]:
+def _scanned(name: str, limits: Limits, added: Sequence[range] | None, *, has_lines: bool) -> Iterator[_Scanned]:
     """The rows of a file.
 
     Args:
         name: the file.
         limits: how it is read.
-        added: its added lines; None where all of it is new.
+        added: its added lines; None where all of it is new, or nobody knows them.
+        has_lines: whether git compares the lines that lie here.
     """
     with _opened(name, limits) as source:
-        lines_count = source.columns is None and not _is_packed(name)
+        lines_count = has_lines and source.columns is None and not _is_packed(name)
         linked = source.container == "lines" and _is_linked(source)
         ranges = iter(added or ())
         current = next(ranges, None)
@@ -448,12 +490,11 @@ def _before(git: _Git, changed: Sequence[_Changed], limits: Limits, gone: dict[P
             target = Path(place) / f"{number}{''.join(file.path.suffixes[-2:])}"
             git.write(file.blob, target)
             shown = safe_path(file.path.name)
-            with open(target, "rb") as content:
-                if content.read(len(POINTER)) == POINTER:
-                    notes.append(
-                        f"{shown}: what it was before is a pointer of Git LFS, so every row of it is new. Fetch it: git lfs fetch --all"
-                    )
-                    continue
+            if not _is_content(target, git):
+                notes.append(
+                    f"{shown}: what it was before is a pointer of Git LFS, so every row of it is new. Fetch it: git lfs fetch --all"
+                )
+                continue
             try:
                 with _opened(target, limits) as source:
                     of_file = Counter(_digest(source, row) for row in _rows(source))
@@ -466,6 +507,20 @@ def _before(git: _Git, changed: Sequence[_Changed], limits: Limits, gone: dict[P
                 reason = error.message if isinstance(error, PoolError) else f"{error.detail}."
                 notes.append(f"{shown}: what it was before cannot be read, so its rows are new: {reason.replace(str(target), shown)}")
     return rows, notes
+
+
+def _is_content(target: Path, git: _Git) -> bool:
+    """Whether a file's content is here; in place of a pointer of Git LFS comes what it leads to, where that was fetched."""
+    with open(target, "rb") as content:
+        start = content.read(MOST_POINTER)
+    if not start.startswith(POINTER):
+        return True
+    name = OBJECT.search(start)
+    place = None if name is None else git.stored(name[1].decode("ascii"))
+    if place is None:
+        return False
+    shutil.copyfile(place, target)
+    return True
 
 
 class _Git:
@@ -520,7 +575,7 @@ class _Git:
         commit = done.stdout.decode("ascii").strip()
         done = self._run("merge-base", commit, "HEAD")
         if done.returncode:
-            if self._is_shallow():
+            if self.is_shallow():
                 raise UsageError(f"This checkout is shallow, and does not reach the commit at which it left {base}.", fix=DEEPEN)
             raise UsageError(f"This branch and {base} have no commit in common.", fix="Name the branch that it was made from.")
         return done.stdout.decode("ascii").split()[0]
@@ -534,7 +589,7 @@ class _Git:
             )
         if self._run("rev-parse", "--verify", "--quiet", "HEAD^{commit}").returncode:
             return UsageError("This repository has no commit yet.", fix="Name the files of new rows without --diff.")
-        shallow = f" {DEEPEN}" if self._is_shallow() else ""
+        shallow = f" {DEEPEN}" if self.is_shallow() else ""
         cause = f"There is no commit {base} in this checkout."
         if DIGEST.fullmatch(base):
             cause = f"There is no commit {base[:12]} in this checkout; a force-push may have taken it out of its branch."
@@ -546,7 +601,8 @@ class _Git:
         named = "" if branch != base else f", and name origin/{branch}"
         return UsageError(cause, fix=f"Fetch it: git fetch origin {branch}:refs/remotes/origin/{branch}{named}.{shallow}")
 
-    def _is_shallow(self) -> bool:
+    def is_shallow(self) -> bool:
+        """Whether the history that is here has an end that is not its beginning."""
         return self._run("rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
 
     def changed(self, commit: str) -> list[_Changed]:
@@ -597,6 +653,17 @@ class _Git:
                 ranges.append(range(start, start + size))
         return ranges
 
+    def is_filtered(self, path: Path) -> bool:
+        """Whether git keeps a file in another form than it lies here, as Git LFS does: what it compares are no lines of it."""
+        *_, value, _ = self._answer("check-attr", "-z", "filter", "--", str(path.relative_to(self.top))).split(b"\0")
+        return value not in (b"unspecified", b"unset")
+
+    def stored(self, digest: str) -> Path | None:
+        """Where Git LFS has an object; None where it was not fetched."""
+        common = os.fsdecode(self._answer("rev-parse", "--git-common-dir").rstrip(b"\n"))
+        place = self.top / common / "lfs" / "objects" / digest[:2] / digest[2:4] / digest
+        return place if place.is_file() else None
+
     def ever(self, base: str, places: Sequence[Path]) -> list[Path]:
         """The files at or beneath these places that a commit of this branch or of another has added."""
         inside = [str(place) for place in places if place.is_relative_to(self.top)]
@@ -611,6 +678,15 @@ class _Git:
         places = (self.top / os.fsdecode(name) for name in names if name)
         return sorted(place for place in places if place.is_file() and not place.is_symlink())
 
+    def ignored(self, places: Sequence[Path]) -> list[Path]:
+        """Those of some files of the checkout that git neither has nor lists as untracked; none of a submodule."""
+        inside = [place for place in dict.fromkeys(places) if place.is_relative_to(self.top) and place.is_file()]
+        if not inside:
+            return []
+        names = self._answer("ls-files", "--cached", "--others", "--exclude-standard", "-z").split(b"\0")
+        known, submodules = {self.top / os.fsdecode(name) for name in names}, self.submodules()
+        return [place for place in inside if place not in known and not any(place.is_relative_to(folder) for folder in submodules)]
+
     def write(self, blob: str, target: Path) -> None:
         """Write the bytes of a blob."""
         with open(target, "wb") as file:
@@ -623,4 +699,4 @@ def _first_line(text: bytes) -> str:
     return next(iter(text.decode("utf-8", "replace").strip().splitlines()), "no message").removeprefix("fatal: ")
 
 
-__all__ = ["NewRows", "never_named", "new_rows"]
+__all__ = ["NewRows", "check_ever_named", "never_named", "new_rows"]

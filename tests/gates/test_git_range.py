@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import json
 import os
 import subprocess
@@ -502,6 +503,32 @@ def test_a_shallow_checkout_is_refused_with_the_fix(repository: Path, tmp_path: 
     assert "--unshallow" in str(caught.value.fix)
 
 
+def test_whether_a_pattern_ever_named_a_file_does_not_stand_in_a_shallow_checkout(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(repository / "old" / "a.jsonl", row(1))
+    commit(repository)
+    git(repository, "rm", "-q", "-r", "old")
+    commit(repository)
+    write(repository / "data" / "pool.jsonl", row(1))
+    commit(repository)
+    assert run("--diff", "HEAD~1", "old/*.jsonl").exit_code == 5
+    git(tmp_path, "clone", "-q", "--depth", "2", "--branch", "branch", f"file://{repository}", "shallow")
+    monkeypatch.chdir(tmp_path / "shallow")
+    done = run("--diff", "HEAD~1", "old/*.jsonl")
+    assert (
+        done.exit_code == 2 and "does not stand in this shallow checkout" in " ".join(done.output.split()) and "--unshallow" in done.output
+    )
+
+
+def test_a_folder_that_held_data_once_is_no_typo_whatever_its_name(repository: Path) -> None:
+    git(repository, "rm", "-q", "-r", "data")
+    commit(repository)
+    (repository / "a[1]").mkdir()
+    for name, code in ((".", 5), (str(repository), 5), ("a[1]", 2)):
+        assert run("--diff", "main", name).exit_code == code, name
+
+
 def test_outside_of_a_repository_and_without_git_the_way_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
@@ -536,6 +563,45 @@ def test_a_pointer_of_git_lfs_is_no_row_and_is_said(repository: Path) -> None:
     write(repository / "data" / "big.jsonl", row(1), row(2))
     added = new_rows("before")
     assert added.rows == 2 and "Git LFS" in added.notes[0]
+
+
+def test_rows_of_a_file_that_git_lfs_keeps_are_told_by_their_bytes_and_not_by_lines_of_its_pointer(repository: Path) -> None:
+    clean = """printf 'version https://git-lfs.github.com/spec/v1\\noid sha256:%s\\nsize 5\\n' "$(sha256sum | cut -c 1-64)\""""
+    git(repository, "config", "filter.lfs.clean", clean)
+    (repository / ".gitattributes").write_text("big.jsonl filter=lfs\n")
+    big = write(repository / "data" / "big.jsonl", *map(row, range(50, 60)))
+    content = big.read_bytes()
+    commit(repository)
+    assert "git-lfs" in git(repository, "show", "HEAD:data/big.jsonl")
+    git(repository, "branch", "before")
+    write(big, *map(row, range(50, 60)), row(60))
+    commit(repository)
+    added = new_rows("before")
+    assert added.rows == 11 and "git lfs fetch" in added.notes[0]
+    digest = hashlib.sha256(content).hexdigest()
+    stored = repository / ".git" / "lfs" / "objects" / digest[:2] / digest[2:4] / digest
+    stored.parent.mkdir(parents=True)
+    stored.write_bytes(content)
+    assert places("before") == {"data/big.jsonl": [11]} and new_rows("before").moved == 0 and not new_rows("before").notes
+
+
+def test_a_file_that_git_lfs_keeps_from_this_branch_on_has_its_rows_looked_at(repository: Path) -> None:
+    git(repository, "config", "filter.lfs.clean", "echo version https://git-lfs.github.com/spec/v1")
+    (repository / ".gitattributes").write_text("*.jsonl filter=lfs\n")
+    write(repository / "data" / "pool.jsonl", *map(row, range(10)), row(41), row(42))
+    commit(repository)
+    assert places() == {"data/pool.jsonl": [11, 12]}
+
+
+def test_a_named_file_that_git_ignores_is_new_and_one_like_a_pattern_is_said(repository: Path) -> None:
+    (repository / ".gitignore").write_text("made/\n")
+    commit(repository)
+    write(repository / "made" / "new.jsonl", row(1), row(2, ""))
+    assert places("main", ["made/new.jsonl"]) == {"made/new.jsonl": [1, 2]}
+    assert places("main", ["made"]) == places() == {}
+    assert run("--diff", "main", "made/new.jsonl").exit_code == 1
+    done = run("--diff", "main", "made/*.jsonl")
+    assert done.exit_code == 5 and "Ignored by git, and not looked at: 1 file (made/new.jsonl)." in " ".join(done.output.split())
 
 
 def test_a_submodule_is_another_repository_s_and_is_said(repository: Path, tmp_path: Path) -> None:

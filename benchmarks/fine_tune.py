@@ -27,7 +27,6 @@ from instructsel import Lm, Pool
 from instructsel.adapters import TrlTrainer, recipe, sft
 from instructsel.models.likelihood import LikelihoodModel
 
-
 CLOCKS: Final[dict[str, Callable[[], float]]] = {"processor": time.process_time, "wall": time.perf_counter}
 
 

@@ -126,7 +126,7 @@ def _added(base: str, files: list[str] | None, settings: GateConfig, reading: An
     Raises:
         UsageError: there is no such commit, this is no repository, or a pattern never named a file.
     """
-    from instructsel.gates.git_range import check_ever_named, new_rows
+    from instructsel.gates.git_range import check_ever_named, new_rows, without_own_files
     from instructsel.pool.lines import Limits
     from instructsel.pool.naming import is_pattern, matched, matches_pattern, unmatched
 
@@ -137,12 +137,13 @@ def _added(base: str, files: list[str] | None, settings: GateConfig, reading: An
         added = new_rows(
             base, matched(files), limits=limits, is_named=lambda path: any(matches_pattern(name, path) for name in patterns), beside=judges
         )
-        lacking, folder, where = unmatched(files), None, ""
+        looked_for, lacking, folder, where = files, unmatched(files), None, ""
     else:
         names = settings.files() if settings.data.get("new") else None
         added = new_rows(base, names, limits=limits, is_named=settings.names_file, beside=judges)
+        looked_for = settings.data.get("new", [])
         lacking, folder, where = settings.unmatched(), settings.folder, f", which [data] new of {settings.where} names"
-    check_ever_named(base, lacking, folder, where=where)
+    check_ever_named(base, [*lacking, *without_own_files(looked_for, folder)], folder, where=where)
     return added
 
 

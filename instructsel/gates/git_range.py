@@ -207,23 +207,8 @@ def new_rows(
             f"Not tracked by git, and not looked at: {counted(len(unknown), 'data file')} {_first([file.path for file in unknown])}. "
             "Run git add FILE first, or name the file."
         )
-    others = [
-        place
-        for place in git.changed_submodules(commit)
-        if names is None or any(place.is_relative_to(named) or named.is_relative_to(place) for named in places)
-    ]
-    links = [
-        place
-        for place in git.changed_links(commit)
-        if _is_data(place)
-        and (names is None or any(place.is_relative_to(named) for named in places) or (is_named is not None and is_named(place)))
-    ]
-    for why, left_out, noun, instead in (
-        ("Changed", others, "submodule", "Run gate --diff in it, with a commit of its own."),
-        ("Changed", links, "link", "Name the file that it leads to."),
-        ("Ignored by git", passed, "file", "Name it without a pattern, or without --diff."),
-    ):
-        notes += [f"{why}, and not looked at: {counted(len(left_out), noun)} {_first(left_out)}. {instead}"] if left_out else []
+    links = git.changed_links(commit)
+    notes += _not_followed(git.changed_submodules(commit), links, passed, None if names is None else places, is_named)
     scans, empty, unread = _scans(git, commit, changed, bounds)
     # Rows that stay take their own bytes first, so that of two copies the one on the added line is new.
     before.subtract(row.digest for scanned in scans.values() for row in scanned if not row.added)
@@ -248,6 +233,35 @@ def new_rows(
     return NewRows(
         base, commit, tuple(offsets), offsets, tuple(name for name in unread if name in looked_at), moved, renamed, deleted, tuple(notes)
     )
+
+
+def _not_followed(
+    submodules: Sequence[Path],
+    links: Sequence[Path],
+    ignored: Sequence[Path],
+    places: Sequence[Path] | None,
+    is_named: Callable[[Path], bool] | None,
+) -> list[str]:
+    """What is said of what a gate does not go into.
+
+    Args:
+        submodules: those that changed.
+        links: those that changed.
+        ignored: files that git ignores and a pattern is like.
+        places: what is looked at; all by default.
+        is_named: as `new_rows`.
+    """
+    if places is not None:
+        submodules = [place for place in submodules if any(place.is_relative_to(named) or named.is_relative_to(place) for named in places)]
+        links = [
+            place for place in links if any(place.is_relative_to(named) for named in places) or (is_named is not None and is_named(place))
+        ]
+    entries = (
+        ("Changed", submodules, "submodule", "Run gate --diff in it, with a commit of its own."),
+        ("Changed", [place for place in links if _is_data(place)], "link", "Name the file that it leads to."),
+        ("Ignored by git", ignored, "file", "Name it without a pattern, or without --diff."),
+    )
+    return [f"{why}, and not looked at: {counted(len(left), noun)} {_first(left)}. {fix}" for why, left, noun, fix in entries if left]
 
 
 def _scans(git: _Git, commit: str, changed: Sequence[_Changed], limits: Limits) -> tuple[dict[str, list[_Scanned]], list[str], list[str]]:

@@ -381,10 +381,11 @@ def stage_5() -> list[str]:
     """Rows and steps: what the loss of an arm goes with at equal tokens, and ways beside random rows of their lengths."""
     settings = protocol()["stage_5"]
     first = {pool: Stage(f"stage_1_{pool}") for pool in POOLS}
-    over = [told_of_rows(stage, [RANDOM, *stage.methods()], f"arms of {POOLS[pool]}") for pool, stage in first.items()]
+    over = [told_of_rows(stage, [RANDOM, *stage.methods()], f"arms of {POOLS[pool]}") for pool, stage in first.items() if stage.exists]
     fifths = Stage("stage_3")
     if fifths.exists:
         over.append(told_of_rows(fifths, [arm for arm in fifths.grades.arms if " bin " in arm], "fifths of Dolly"))
+    correlations = "; ".join(filter(None, over)) or "not complete yet"
     beside = {pool: Stage(f"stage_5_{pool}") for pool in settings["pools"]}
     matched = {method: f"{MATCHED}{method}" for method in settings["methods"]}
     n_models = len(beside) * len(matched) * settings["length_matched_subsets"]
@@ -408,7 +409,7 @@ def stage_5() -> list[str]:
         "## Rows and steps at equal tokens",
         "",
         f"Secondary, not decided beforehand. A way that takes long rows takes few of them, and its model takes few steps, of {protocol()['recipe']['batch_size']} rows each. "
-        f"Spearman's correlation of the number of rows with the loss, with a 95 % bootstrap interval: {'; '.join(over)}. "
+        f"Spearman's correlation of the number of rows with the loss, with a 95 % bootstrap interval: {correlations}. "
         "Ways that take the same rows are one arm here. Arms share rows, so the intervals are rather too narrow than too wide.",
         "",
         *told_beside,
@@ -416,8 +417,13 @@ def stage_5() -> list[str]:
 
 
 def told_of_rows(stage: Stage, arms: Sequence[str], noun: str) -> str:
-    """Spearman of the rows of these arms with their losses, and its interval; arms on the same rows count once."""
-    found = {(statistics.fmean(run["trained_rows"] for run in stage.trained if run["arm"] == arm), stage.mean(arm)): arm for arm in arms}
+    """Spearman of the rows of these arms with their losses, and its interval; arms on the same rows count once. "" of fewer than three."""
+    rows_of: dict[str, list[int]] = {}
+    for run in stage.trained:
+        rows_of.setdefault(run["arm"], []).append(run["trained_rows"])
+    found = {(statistics.fmean(rows_of[arm]), stage.mean(arm)) for arm in arms if arm in rows_of}
+    if len(found) < 3:
+        return ""
     rows, losses = (np.array(values) for values in zip(*sorted(found), strict=True))
     drawn = np.random.default_rng(0).integers(len(rows), size=(RESAMPLES, len(rows)))
     values = [value for places in drawn if (value := spearman(rows[places], losses[places])) is not None]

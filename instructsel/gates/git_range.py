@@ -317,7 +317,7 @@ def without_own_files(patterns: Sequence[str], folder: Path | None = None) -> li
     places = {name: [Path(os.path.realpath(place)) for place in matched([name], start)] for name in patterns if is_pattern(name, start)}
     if not any(places.values()):
         return []
-    git = _Git(start)
+    git = _Git(Path.cwd())
     own = git.known() - set(git.submodules())
     own |= {parent for path in own for parent in path.parents}
     return [name for name, found in places.items() if found and own.isdisjoint(found)]
@@ -335,7 +335,7 @@ def never_named(base: str, patterns: Sequence[str], folder: Path | None = None) 
         UsageError, EnvironmentFault: as `new_rows`.
     """
     start = (folder or Path.cwd()).resolve()
-    git = _Git(start)
+    git = _Git(Path.cwd())
     git.merge_base(base)
     ever = git.ever(base, [_fixed(start / pattern) for pattern in patterns])
     return [pattern for pattern in patterns if not any(_answers(path, pattern, start) for path in ever)]
@@ -357,7 +357,7 @@ def check_ever_named(base: str, patterns: Sequence[str], folder: Path | None = N
     if not never:
         return
     listed = ", ".join(never)
-    if _Git((folder or Path.cwd()).resolve()).is_shallow():
+    if _Git(Path.cwd()).is_shallow():
         raise UsageError(
             f"No file is like {listed}{where}, and whether one ever was does not stand in this shallow checkout: it may be a typo.",
             fix=DEEPEN,

@@ -338,6 +338,7 @@ def test_a_pattern_that_never_named_a_file_is_refused_and_one_whose_files_are_go
     monkeypatch.chdir(repository / "work")
     assert run("--diff", "main", "../data/in/*.jsonl").exit_code == 5
     assert run("--diff", "main", "data/in/*.jsonl").exit_code == 2
+    monkeypatch.chdir(repository)
     git(repository, "stash", "-q", "-u")
     git(repository, "checkout", "-q", "main")
     write(repository / "elsewhere" / "b.jsonl", row(300))
@@ -603,6 +604,16 @@ def test_a_named_file_that_git_ignores_is_new_and_one_like_a_pattern_is_said(rep
     assert run("--diff", "main", "made/*.jsonl").exit_code == run("--diff", "main", "made*").exit_code == 2
     done = run("--diff", "main", "**/*.jsonl")
     assert done.exit_code == 5 and "Ignored by git, and not looked at: 1 file (made/new.jsonl)." in " ".join(done.output.split())
+
+
+def test_patterns_of_a_configuration_outside_of_the_repository_are_asked_of_the_one_that_is_worked_in(
+    repository: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "gate.toml"
+    write(repository / "data" / "pool.jsonl", *map(row, range(10)), row(41))
+    for pattern, code in (("data/*.jsonl", 0), ("dtaa/*.jsonl", 2)):
+        config.write_text(f'[data]\nnew = ["{repository}/{pattern}"]\n')
+        assert run("--diff", "main", "--config", str(config)).exit_code == code
 
 
 def test_a_submodule_is_another_repository_s_and_is_said(repository: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import math
 import statistics
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -379,32 +379,12 @@ def spread() -> str:
 
 def stage_5() -> list[str]:
     """Rows and steps: what the loss of an arm goes with at equal tokens, and ways beside random rows of their lengths."""
-    settings = protocol()["stage_5"]
     first = {pool: Stage(f"stage_1_{pool}") for pool in POOLS}
     over = [told_of_rows(stage, [RANDOM, *stage.methods()], f"arms of {POOLS[pool]}") for pool, stage in first.items() if stage.exists]
     fifths = Stage("stage_3")
     if fifths.exists:
         over.append(told_of_rows(fifths, [arm for arm in fifths.grades.arms if " bin " in arm], "fifths of Dolly"))
     correlations = "; ".join(filter(None, over)) or "not complete yet"
-    beside = {pool: Stage(f"stage_5_{pool}") for pool in settings["pools"]}
-    matched = {method: f"{MATCHED}{method}" for method in settings["methods"]}
-    n_models = len(beside) * len(matched) * settings["length_matched_subsets"]
-    n_there = sum(stage.runs(arm) for stage in beside.values() if stage.exists for arm in matched.values())
-    told_beside = [f"Ways beside random rows of their lengths: not complete yet, {n_there} of {n_models} models.", ""]
-    if n_there == n_models:
-        rows = []
-        for method, arm in matched.items():
-            cells = []
-            for pool, stage in beside.items():
-                verdict = joined(first[pool], stage).against(arm, [method], pool_seeds=True)[method]
-                cells += [tokens_of(first[pool], method), tokens_of(stage, arm), f"{stage.mean(arm):.4f}", gain(verdict)]
-            rows.append([named(method), *cells])
-        header = [f"{column} on {POOLS[pool]}" for pool in beside for column in ("rows / tokens", "of the random rows", "bits per byte of these", "gain over these")]  # fmt: skip
-        told_beside = [
-            f"So each way beside {settings['length_matched_subsets']} models on random rows whose responses are as long, each interval by itself, with the variance of seeds pooled over all ways:",
-            "",
-            *table(["chosen by", *header], rows),
-        ]
     return [
         "## Rows and steps at equal tokens",
         "",
@@ -412,7 +392,37 @@ def stage_5() -> list[str]:
         f"Spearman's correlation of the number of rows with the loss, with a 95 % bootstrap interval: {correlations}. "
         "Ways that take the same rows are one arm here. Arms share rows, so the intervals are rather too narrow than too wide.",
         "",
-        *told_beside,
+        *beside_rows_as_long(first),
+    ]
+
+
+def beside_rows_as_long(first: Mapping[str, Stage]) -> list[str]:
+    """Ways beside random rows of their response lengths, when all their models are there."""
+    settings = protocol()["stage_5"]
+    beside = {pool: Stage(f"stage_5_{pool}") for pool in settings["pools"]}
+    matched = {method: f"{MATCHED}{method}" for method in settings["methods"]}
+    n_models = len(beside) * len(matched) * settings["length_matched_subsets"]
+    n_there = sum(stage.runs(arm) for stage in beside.values() if stage.exists for arm in matched.values())
+    if n_there < n_models:
+        return [f"Ways beside random rows of their lengths: not complete yet, {n_there} of {n_models} models.", ""]
+    rows: dict[str, Row] = {method: [named(method)] for method in matched}
+    verdicts: list[Verdict] = []
+    for pool, stage in beside.items():
+        both = joined(first[pool], stage)
+        for method, arm in matched.items():
+            random, as_long = (both.against(baseline, [method], pool_seeds=True)[method] for baseline in (RANDOM, arm))
+            n_rows = [tokens_of(of, name).partition(" / ")[0] for of, name in ((first[pool], method), (stage, arm))]
+            rows[method] += [" / ".join(n_rows), gain(random), gain(as_long)]
+            verdicts.append(as_long)
+    n_apart = sum(outcome(verdict) in ("better", "worse") for verdict in verdicts)
+    columns = ("rows, and of random as long", "gain over random", "gain over random as long")
+    return [
+        f"So each way stands here beside {settings['length_matched_subsets']} models on random rows whose responses are as long as its own. "
+        "Each interval by itself, with the variance of seeds pooled over all ways.",
+        "",
+        *table(["chosen by", *(f"{column} on {POOLS[pool]}" for pool in beside for column in columns)], rows.values()),
+        f"{n_apart or 'None'} of {len(verdicts)} is seen to differ from random rows of its lengths; {reached(verdicts)} bits per byte could have been detected.",
+        "",
     ]
 
 

@@ -216,13 +216,21 @@ def test_ways_stand_beside_random_rows_of_their_lengths_when_all_their_models_ar
             if run.grades.grader == KIND
         ]
         Verification.of(runs).write(tmp_path / f"stage_5_{pool}.parquet")
+        trained = [
+            {"arm": f"length-matched to {method}", "trained_rows": 50 + place, "tokens": 33_000} for place, method in enumerate(METHODS)
+        ]
+        (tmp_path / f"stage_5_{pool}.trained.json").write_text(json.dumps(trained))
     rows = [line for line in page.stage_5() if line.startswith("| ") and "---" not in line][1:]
     assert len(rows) == len(settings["methods"])
     for method, row in zip(settings["methods"], rows, strict=True):
-        for cell in (row.split("|")[5], row.split("|")[9]):
+        for cell in (row.split("|")[4], row.split("|")[7]):
             estimate, low, high = (float(part.strip("[],")) for part in cell.split())
             assert low < estimate < high and estimate == pytest.approx(-0.03 if method == "ifd" else 0.0, abs=0.003), row
             assert high < 0 or method != "ifd"
+    assert all(
+        row.split("|")[2].strip() == f"{102 + METHODS.index(method)} / {50 + METHODS.index(method)}"
+        for method, row in zip(settings["methods"], rows, strict=True)
+    )
 
 
 def test_the_page_is_made_of_the_results() -> None:

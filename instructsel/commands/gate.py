@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from instructsel.gates.by_rows import Company
     from instructsel.gates.change import Change
     from instructsel.gates.config import GateConfig
-    from instructsel.gates.git_range import NewRows
+    from instructsel.gates.git.new_rows import NewRows
     from instructsel.gates.verdict import Verdict
 
 EXAMPLES: Final = """Examples:
@@ -126,7 +126,8 @@ def _added(base: str, files: list[str] | None, settings: GateConfig, reading: An
     Raises:
         UsageError: there is no such commit, this is no repository, or a pattern never named a file.
     """
-    from instructsel.gates.git_range import check_ever_named, new_rows, without_own_files
+    from instructsel.gates.git.new_rows import new_rows
+    from instructsel.gates.git.patterns import check_ever_named, without_own_files
     from instructsel.pool.lines import Limits
     from instructsel.pool.naming import is_pattern, matched, matches_pattern, unmatched
 

@@ -46,7 +46,7 @@ def read_change(
         nightly: whether rates count, and not only the lower bounds of their intervals.
         message: gets lines on the files.
         progress: called with how many bytes of how many are read.
-        only: what opened files go through first; see `git_range.NewRows.only`.
+        only: what opened files go through first; see `git.new_rows.NewRows.only`.
 
     Raises:
         PoolError: none of the files is there, or a mixture cannot be made.

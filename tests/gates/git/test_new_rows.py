@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 from instructsel.commands import app
 from instructsel.errors import EnvironmentFault, UsageError
 from instructsel.gates.baseline.baseline import Baseline
-from instructsel.gates.git_range import never_named, new_rows
+from instructsel.gates.git.new_rows import new_rows
+from instructsel.gates.git.patterns import never_named
 
 IDENTITY = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example.org", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@example.org"}
 

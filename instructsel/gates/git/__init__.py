@@ -1,0 +1,1 @@
+"""What a git branch adds to the data files of a repository."""
